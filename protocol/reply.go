@@ -1,6 +1,9 @@
 package protocol
 
-import "os"
+import (
+	"os"
+	"sync"
+)
 
 // FileRange is a run of bytes in a file that goes to a client as it is: what log.Read returns and Fetch sends.
 type FileRange interface {
@@ -18,20 +21,54 @@ type FileRange interface {
 	Release()
 }
 
-// Chunk is a part of a reply: bytes, or a range of a file.
+// Chunk is a part of a reply: bytes, or a range of a file. The zero Chunk is empty.
 type Chunk struct {
 	Bytes []byte
 	Range FileRange // nil: Bytes
 }
 
-// Reply is an encoded response body: chunks in the order in which they are sent.
-type Reply struct{ Chunks []Chunk }
+// Len is the number of bytes in the chunk.
+func (c Chunk) Len() int {
+	if c.Range != nil {
+		return c.Range.Len()
+	}
+	return len(c.Bytes)
+}
 
-// Release releases every file range of the reply.
+// Reply is an encoded response body: chunks in the order in which they are sent.
+type Reply struct {
+	Chunks []Chunk
+
+	head   []byte // what an encoder wrote between the chunks that it was given
+	pooled bool
+}
+
+// replyHeadKept is the largest encoding buffer, in bytes, that goes back to the pool with its reply.
+const replyHeadKept = 1 << 20
+
+var replies = sync.Pool{New: func() any { return &Reply{pooled: true} }}
+
+// Len is the number of bytes in the body.
+func (r *Reply) Len() int {
+	n := 0
+	for _, c := range r.Chunks {
+		n += c.Len()
+	}
+	return n
+}
+
+// Release releases every file range of the reply, and the buffer into which it was encoded. It is called exactly once;
+// the reply and the bytes in its chunks are not used after it.
 func (r *Reply) Release() {
 	for _, c := range r.Chunks {
 		if c.Range != nil {
 			c.Range.Release()
 		}
+	}
+	clear(r.Chunks)
+	r.Chunks = r.Chunks[:0]
+	if r.pooled && cap(r.head) <= replyHeadKept {
+		r.head = r.head[:0]
+		replies.Put(r)
 	}
 }
