@@ -1,0 +1,5 @@
+// Package vfs is the seam between the log and the file system.
+package vfs
+
+// FS is a file system.
+type FS interface{}
