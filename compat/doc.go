@@ -1,0 +1,27 @@
+// Package compat runs the same cases against gokafka and against Apache Kafka 3.9.2 in ZooKeeper mode. A case that fails on
+// Apache is a wrong case; one that fails on gokafka alone is a bug of ours.
+//
+// It is a module of its own, so that the clients it needs stay out of the broker's go.mod. It knows nothing of the broker's
+// inside: it builds the binary, starts it as a process, and talks to its port and its files.
+//
+//	apache/      installs Apache's jars with Maven, starts ZooKeeper and a broker from them, runs the command-line tools
+//	gokafka/     builds the binary once and starts it
+//	conn/        one raw connection: a typed request in any version, or any bytes at all
+//	wire/        the same frames to both, the answers compared field by field, for every API and version
+//	clients/     stock clients of six languages: order, groups, restarts, admin calls
+//	durability/  kill -9 under load, data directories carried between the two brokers, a million lines there and back
+//	bench/       both brokers measured side by side
+//
+// What must be on the machine: Go, a JDK (17), Maven, Python 3 with venv, Node with npm, and kcat. `go run ./cmd/setup` fetches
+// everything else (and, as root on Debian, kcat too) into $GOKAFKA_CACHE, or the user's cache directory; the tests fetch what
+// is missing as well, so that setup is only there to have it done at a chosen time. The commands, all in this directory:
+//
+//	go run ./cmd/setup                      install
+//	go test ./...                           the quick set
+//	COMPAT_FULL=1 go test -timeout 2h ./... everything
+//	go test ./durability -run MillionLines  the main job on real input
+//	go run ./bench                          docs/benchmarks.md (see its -help)
+//
+// COMPAT_BROKERS=apache or =gokafka restricts a run to one of the two (wire needs both). GOKAFKA_BIN names a binary to test
+// instead of building one.
+package compat
