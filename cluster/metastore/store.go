@@ -1,0 +1,348 @@
+package metastore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"gokafka/cluster"
+)
+
+// Store reads and writes a Kafka cluster's metadata in a Tree. Its methods may be called concurrently.
+//
+// A method that takes a *Watcher arms a one-shot watch for the change of what it read, unless the watcher is nil.
+type Store struct {
+	tree Tree
+}
+
+// New returns the store of the cluster that lives in the tree.
+func New(tree Tree) *Store { return &Store{tree: tree} }
+
+// Subscribe makes the watcher hear of the session's loss and return, beside the watches set with it.
+func (s *Store) Subscribe(w *Watcher) { s.tree.Subscribe(w) }
+
+// Unsubscribe forgets the watcher and the watches set with it.
+func (s *Store) Unsubscribe(w *Watcher) { s.tree.Unsubscribe(w) }
+
+// read, children and write are batches of one.
+func (s *Store) read(ctx context.Context, r Read) (ReadResult, error) {
+	results, err := s.tree.Read(ctx, []Read{r})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return ReadResult{}, fmt.Errorf("read %s: %w", r.Path, err)
+	}
+	return results[0], nil
+}
+
+func (s *Store) children(ctx context.Context, path string, w *Watcher) ([]string, error) {
+	r, err := s.read(ctx, Read{Kind: ReadChildren, Path: path, Watch: w})
+	return r.Children, err
+}
+
+func (s *Store) write(ctx context.Context, ops ...Op) ([]OpResult, error) {
+	results, err := s.tree.Write(ctx, []Txn{ops})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", ops[len(ops)-1].Path, err)
+	}
+	return results[0].Ops, nil
+}
+
+// createRecursive creates a node and the parents that it misses, as Apache does: leaf first, since parents are there most of the time.
+func (s *Store) createRecursive(ctx context.Context, p string, data []byte) error {
+	_, err := s.write(ctx, Create(p, data, Persistent))
+	if !errors.Is(err, ErrNoNode) {
+		return err
+	}
+	if parent := path.Dir(p); parent != "/" {
+		if err := s.createRecursive(ctx, parent, nil); err != nil && !errors.Is(err, ErrNodeExists) {
+			return err
+		}
+	}
+	_, err = s.write(ctx, Create(p, data, Persistent))
+	return err
+}
+
+// setOrCreate replaces a node's data whatever its version, or makes the node.
+func (s *Store) setOrCreate(ctx context.Context, p string, data []byte) error {
+	_, err := s.write(ctx, Set(p, data, AnyVersion))
+	if !errors.Is(err, ErrNoNode) {
+		return err
+	}
+	err = s.createRecursive(ctx, p, data)
+	if errors.Is(err, ErrNodeExists) {
+		_, err = s.write(ctx, Set(p, data, AnyVersion))
+	}
+	return err
+}
+
+// Claim is a controller's term as its writes prove it: each carries a check that /controller_epoch still has this version.
+type Claim struct {
+	ID      cluster.BrokerID
+	Epoch   cluster.ControllerEpoch
+	Version int32
+}
+
+func (c Claim) check() Op { return Check(PathControllerEpoch, c.Version) }
+
+// writeFenced applies each op in a transaction of its own beside the claim's check. The error is ErrControllerMoved when the check
+// failed for any of them; the results are those of the ops alone.
+func (s *Store) writeFenced(ctx context.Context, c Claim, ops []Op) ([]TxnResult, error) {
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	steps := make([]Op, 0, 2*len(ops))
+	txns := make([]Txn, 0, len(ops))
+	for _, op := range ops {
+		steps = append(steps, c.check(), op)
+		txns = append(txns, Txn(steps[len(steps)-2:len(steps):len(steps)]))
+	}
+	results, err := s.tree.Write(ctx, txns)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", ops[0].Path, err)
+	}
+	for i := range results {
+		r := &results[i]
+		if r.Err != nil && r.Failed == 0 {
+			return nil, fmt.Errorf("write %s: %w", ops[i].Path, ErrControllerMoved)
+		}
+		if r.Err == nil {
+			r.Ops = r.Ops[1:]
+		}
+	}
+	return results, nil
+}
+
+// deleteFenced deletes nodes without children; those that are gone already do not matter.
+func (s *Store) deleteFenced(ctx context.Context, c Claim, paths []string) error {
+	ops := make([]Op, len(paths))
+	for i, p := range paths {
+		ops[i] = Delete(p, AnyVersion)
+	}
+	results, err := s.writeFenced(ctx, c, ops)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, ErrNoNode) {
+			return fmt.Errorf("delete %s: %w", paths[i], r.Err)
+		}
+	}
+	return nil
+}
+
+// deleteTreeFenced deletes a node and all below it.
+func (s *Store) deleteTreeFenced(ctx context.Context, c Claim, root string) error {
+	levels := [][]string{{root}}
+	for len(levels[len(levels)-1]) > 0 {
+		next, err := s.childPaths(ctx, levels[len(levels)-1])
+		if err != nil {
+			return err
+		}
+		levels = append(levels, next)
+	}
+	for _, paths := range slices.Backward(levels) {
+		if err := s.deleteFenced(ctx, c, paths); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) childPaths(ctx context.Context, parents []string) ([]string, error) {
+	reads := make([]Read, len(parents))
+	for i, p := range parents {
+		reads[i] = Read{Kind: ReadChildren, Path: p}
+	}
+	results, err := s.tree.Read(ctx, reads)
+	if err != nil {
+		return nil, fmt.Errorf("list children of %s: %w", parents[0], err)
+	}
+	var paths []string
+	for i, r := range results {
+		for _, name := range r.Children {
+			paths = append(paths, parents[i]+"/"+name)
+		}
+	}
+	return paths, nil
+}
+
+// CreatePersistentPaths makes the nodes that every broker expects, unless they exist.
+func (s *Store) CreatePersistentPaths(ctx context.Context) error {
+	txns := make([]Txn, len(persistentPaths))
+	for i, p := range persistentPaths {
+		txns[i] = Txn{Create(p, nil, Persistent)}
+	}
+	results, err := s.tree.Write(ctx, txns)
+	if err != nil {
+		return fmt.Errorf("create persistent paths: %w", err)
+	}
+	for i, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, ErrNodeExists) {
+			return fmt.Errorf("create %s: %w", persistentPaths[i], r.Err)
+		}
+	}
+	return nil
+}
+
+// EnsureClusterID returns the cluster's id; the first broker's proposal becomes it.
+func (s *Store) EnsureClusterID(ctx context.Context, proposed string) (string, error) {
+	err := s.createRecursive(ctx, PathClusterID, encode(clusterIDForm{Version: "1", ID: proposed}))
+	if err == nil {
+		return proposed, nil
+	}
+	if !errors.Is(err, ErrNodeExists) {
+		return "", err
+	}
+	return s.ClusterID(ctx)
+}
+
+// ClusterID reads the cluster's id; ErrNoNode before any broker proposed one.
+func (s *Store) ClusterID(ctx context.Context) (string, error) {
+	r, err := s.read(ctx, Read{Path: PathClusterID})
+	if err != nil {
+		return "", err
+	}
+	var f clusterIDForm
+	if err := decode(PathClusterID, r.Data, &f); err != nil {
+		return "", err
+	}
+	if f.ID == "" {
+		return "", fmt.Errorf("decode %s: no id", PathClusterID)
+	}
+	return f.ID, nil
+}
+
+// AllocateProducerIDs replaces the latest block of producer ids by the next one of the given size for the broker. The write is
+// guarded by the block's own version and not by the claim, as in Apache: an outcome lost with the connection is recognised by the data.
+func (s *Store) AllocateProducerIDs(ctx context.Context, broker cluster.BrokerID, size int64) (ProducerIDBlock, error) {
+	for {
+		block, err := s.tryAllocateProducerIDs(ctx, broker, size)
+		if !errors.Is(err, ErrBadVersion) {
+			return block, err
+		}
+	}
+}
+
+func (s *Store) tryAllocateProducerIDs(ctx context.Context, broker cluster.BrokerID, size int64) (ProducerIDBlock, error) {
+	r, err := s.read(ctx, Read{Path: PathProducerIDBlock})
+	if err != nil {
+		return ProducerIDBlock{}, err
+	}
+	next := ProducerIDBlock{Broker: broker, Last: size - 1}
+	if len(r.Data) > 0 {
+		last, err := decodeProducerIDBlock(r.Data, r.Stat.Version)
+		if err != nil {
+			return ProducerIDBlock{}, err
+		}
+		if last.Last > maxProducerID-size {
+			return ProducerIDBlock{}, fmt.Errorf("allocate producer ids: block ending at %d is the last", last.Last)
+		}
+		next.First, next.Last = last.Last+1, last.Last+size
+	}
+	results, err := s.write(ctx, Set(PathProducerIDBlock, encodeProducerIDBlock(next), r.Stat.Version))
+	if err != nil {
+		return ProducerIDBlock{}, err
+	}
+	next.Version = results[0].Stat.Version
+	return next, nil
+}
+
+const maxProducerID = 1<<63 - 1
+
+// EnsureFeatures writes the empty set of finalized features, enabled, unless the node says so already (KIP-584).
+func (s *Store) EnsureFeatures(ctx context.Context) error {
+	r, err := s.read(ctx, Read{Path: PathFeature})
+	fresh := featureForm{Features: map[string]featureLevel{}, Version: 2, Status: featuresEnabled}
+	if errors.Is(err, ErrNoNode) {
+		return s.createRecursive(ctx, PathFeature, encode(fresh))
+	}
+	if err != nil {
+		return err
+	}
+	var f featureForm
+	if err := decode(PathFeature, r.Data, &f); err != nil {
+		return err
+	}
+	if f.Status == featuresEnabled {
+		return nil
+	}
+	_, err = s.write(ctx, Set(PathFeature, encode(fresh), r.Stat.Version))
+	return err
+}
+
+// ConsumerOffset reads an offset that an OffsetCommit v0 stored; ErrNoNode when there is none.
+func (s *Store) ConsumerOffset(ctx context.Context, group, topic string, partition int32) (int64, error) {
+	p := pathConsumerOffset(group, topic, partition)
+	r, err := s.read(ctx, Read{Path: p})
+	if err != nil {
+		return 0, err
+	}
+	offset, err := strconv.ParseInt(string(r.Data), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("decode %s: %w", p, err)
+	}
+	return offset, nil
+}
+
+// SetConsumerOffset stores an offset of an OffsetCommit v0.
+func (s *Store) SetConsumerOffset(ctx context.Context, group, topic string, partition int32, offset int64) error {
+	return s.setOrCreate(ctx, pathConsumerOffset(group, topic, partition), strconv.AppendInt(nil, offset, 10))
+}
+
+// purgeSequential deletes those of the sequential nodes that are older than the age, and of which every broker has long heard.
+func (s *Store) purgeSequential(ctx context.Context, nodes []sequential, now time.Time, age time.Duration) error {
+	var txns []Txn
+	for _, n := range nodes {
+		if now.UnixMilli()-n.ctime > age.Milliseconds() {
+			txns = append(txns, Txn{Delete(n.path, AnyVersion)})
+		}
+	}
+	_, err := s.tree.Write(ctx, txns)
+	return err
+}
+
+// sequential is one node of a notification directory.
+type sequential struct {
+	path     string
+	sequence int64
+	ctime    int64
+	data     []byte
+}
+
+// sequentials reads a notification directory in the order of its numbers, skipping nodes that went away meanwhile.
+func (s *Store) sequentials(ctx context.Context, dir, prefix string, w *Watcher) ([]sequential, error) {
+	names, err := s.children(ctx, dir, w)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	var nodes []sequential
+	var reads []Read
+	for _, name := range names {
+		if n, ok := sequenceOf(name, prefix); ok {
+			nodes = append(nodes, sequential{path: dir + "/" + name, sequence: n})
+			reads = append(reads, Read{Path: dir + "/" + name})
+		}
+	}
+	results, err := s.tree.Read(ctx, reads)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", dir, err)
+	}
+	found := nodes[:0]
+	for i, r := range results {
+		if r.Err == nil {
+			nodes[i].data, nodes[i].ctime = r.Data, r.Stat.Ctime
+			found = append(found, nodes[i])
+		}
+	}
+	slices.SortFunc(found, func(a, b sequential) int { return int(a.sequence - b.sequence) })
+	return found, nil
+}
