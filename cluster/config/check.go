@@ -1,0 +1,171 @@
+package config
+
+import (
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check says why a parsed value is not allowed; empty when it is. The texts are Apache's.
+type check func(name string, v any) (reason string)
+
+func number(v any) float64 {
+	if n, ok := v.(int64); ok {
+		return float64(n)
+	}
+	f, _ := v.(float64)
+	return f
+}
+
+func atLeast(min float64) check {
+	return func(_ string, v any) string {
+		if number(v) < min {
+			return "Value must be at least " + strconv.FormatFloat(min, 'f', -1, 64)
+		}
+		return ""
+	}
+}
+
+func between(min, max float64) check {
+	low := atLeast(min)
+	return func(name string, v any) string {
+		if reason := low(name, v); reason != "" {
+			return reason
+		}
+		if number(v) > max {
+			return "Value must be no more than " + strconv.FormatFloat(max, 'f', -1, 64)
+		}
+		return ""
+	}
+}
+
+// gzipLevel allows 1 to 9 and -1, which leaves the choice to the codec.
+func gzipLevel(name string, v any) string {
+	if n := number(v); n > 9 || n < 1 && n != -1 {
+		return "Value must be between 1 and 9 or equal to -1"
+	}
+	return ""
+}
+
+// poolSize allows a positive number and -1, which means that another setting decides.
+func poolSize(_ string, v any) string {
+	if n := number(v); n < -1 || n == 0 {
+		return "Value can be -1 or greater than 0"
+	}
+	return ""
+}
+
+func nonEmpty(_ string, v any) string {
+	if v == "" {
+		return "String must be non-empty"
+	}
+	return ""
+}
+
+func oneOf(allowed ...string) check {
+	return func(_ string, v any) string {
+		if !slices.Contains(allowed, v.(string)) {
+			return "String must be one of: " + strings.Join(allowed, ", ")
+		}
+		return ""
+	}
+}
+
+func oneOfFold(allowed ...string) check {
+	return func(_ string, v any) string {
+		if !slices.Contains(allowed, strings.ToUpper(v.(string))) {
+			return "String must be one of (case insensitive): " + strings.Join(allowed, ", ")
+		}
+		return ""
+	}
+}
+
+func listOf(allowed ...string) check {
+	one := oneOf(allowed...)
+	return func(name string, v any) string {
+		for _, s := range v.([]string) {
+			if reason := one(name, s); reason != "" {
+				return reason
+			}
+		}
+		return ""
+	}
+}
+
+var replicaPattern = regexp.MustCompile(`^([0-9]+:[0-9]+)?$`)
+
+// throttledReplicas allows "*" and partition:broker pairs.
+func throttledReplicas(name string, v any) string {
+	list := v.([]string)
+	matches := !slices.ContainsFunc(list, func(s string) bool { return !replicaPattern.MatchString(s) })
+	if matches || strings.Join(list, "") == "*" {
+		return ""
+	}
+	return name + " must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+}
+
+// metadataVersion allows every release that an inter-broker protocol was named after, with or without its -IV suffix.
+func metadataVersion(_ string, v any) string {
+	if _, ok := releaseOf(v.(string)); !ok {
+		return "Version " + v.(string) + " is not a valid version"
+	}
+	return ""
+}
+
+// releases are Kafka's protocol versions: the release, and how many internal versions it had (0: it is named without -IV).
+var releases = map[string]int{
+	"0.8.0": 0, "0.8.1": 0, "0.8.2": 0, "0.9.0": 0, "0.10.0": 2, "0.10.1": 3, "0.10.2": 1, "0.11.0": 3,
+	"1.0": 1, "1.1": 1, "2.0": 2, "2.1": 3, "2.2": 2, "2.3": 2, "2.4": 2, "2.5": 1, "2.6": 1, "2.7": 3, "2.8": 2,
+	"3.0": 2, "3.1": 1, "3.2": 1, "3.3": 4, "3.4": 1, "3.5": 3, "3.6": 3, "3.7": 5, "3.8": 1, "3.9": 1, "4.0": 2,
+}
+
+// releaseOf resolves what Apache accepts as a protocol version ("3.9", "3.9.2", "3.9-IV0") to the release it belongs to.
+func releaseOf(version string) (release string, ok bool) {
+	base, internal, hasInternal := strings.Cut(version, "-IV")
+	segments := strings.Split(base, ".")
+	keep := 2
+	if segments[0] == "0" {
+		keep = 3
+	}
+	if len(segments) < keep {
+		return "", false
+	}
+	release = strings.Join(segments[:keep], ".")
+	count, known := releases[release]
+	if !known || !hasInternal {
+		return release, known
+	}
+	n, err := strconv.Atoi(internal)
+	return release, err == nil && n >= 0 && n < count && base == release
+}
+
+// hostPorts allows a list of host:port, as Kafka's clients read bootstrap servers.
+func hostPorts(_ string, v any) string {
+	for _, s := range v.([]string) {
+		if _, port, err := net.SplitHostPort(s); err != nil || !isPort(port) {
+			return "Failed to parse host name and port: " + s
+		}
+	}
+	return ""
+}
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0 && n <= 65535
+}
+
+// voters allows a list of id@host:port.
+func voters(name string, v any) string {
+	for _, s := range v.([]string) {
+		id, address, ok := strings.Cut(s, "@")
+		if _, err := strconv.Atoi(id); !ok || err != nil {
+			return "Failed to parse voter ID as an integer from " + id
+		}
+		if reason := hostPorts(name, []string{address}); reason != "" {
+			return reason
+		}
+	}
+	return ""
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Values is an immutable set of settings, parsed and checked. Its accessors take names from the table; a name that is not
+// there, or an accessor of another type, is a mistake of the program and panics.
+type Values struct {
+	keys     table
+	defaults map[string]string // stand before the table's own
+	given    map[string]string // what was set, as it was written; may hold names that the table does not know
+	parsed   map[string]any    // nil: no value
+}
+
+// parseValues parses what was given over the defaults. The error joins one *ValueError per malformed setting.
+func parseValues(keys table, defaults, given map[string]string) (*Values, error) {
+	v := &Values{keys: keys, defaults: defaults, given: given, parsed: make(map[string]any, len(keys))}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		text, ok := given[name]
+		if !ok {
+			text = v.defaultOf(name)
+		}
+		if text == null {
+			continue
+		}
+		value, err := keys[name].parse(text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		v.parsed[name] = value
+	}
+	return v, errors.Join(errs...)
+}
+
+func (v *Values) defaultOf(name string) string {
+	if d, ok := v.defaults[name]; ok {
+		return d
+	}
+	return v.keys[name].Default
+}
+
+// Given reports whether the setting was set, to whatever value.
+func (v *Values) Given(name string) bool {
+	_, ok := v.given[name]
+	return ok
+}
+
+// Has reports whether the setting has a value: its own or a default.
+func (v *Values) Has(name string) bool { return v.value(name) != nil }
+
+func (v *Values) value(name string) any {
+	if v.keys[name] == nil {
+		panic(fmt.Sprintf("config: no setting %q", name))
+	}
+	return v.parsed[name]
+}
+
+// Bool is the value of a boolean setting.
+func (v *Values) Bool(name string) bool { return v.value(name).(bool) }
+
+// Int is the value of an int or short setting.
+func (v *Values) Int(name string) int { return int(v.value(name).(int64)) }
+
+// Int64 is the value of an int, short or long setting.
+func (v *Values) Int64(name string) int64 { return v.value(name).(int64) }
+
+// Float64 is the value of a double setting.
+func (v *Values) Float64(name string) float64 { return v.value(name).(float64) }
+
+// String is the value of a string, class or password setting; empty when it has none.
+func (v *Values) String(name string) string {
+	s, _ := v.value(name).(string)
+	return s
+}
+
+// List is the value of a list setting; nil when it is empty.
+func (v *Values) List(name string) []string {
+	list, _ := v.value(name).([]string)
+	return list
+}
+
+// Millis is the value of a setting in milliseconds; what exceeds a Duration is its maximum.
+func (v *Values) Millis(name string) time.Duration { return millis(v.Int64(name)) }
+
+func millis(n int64) time.Duration {
+	if n > math.MaxInt64/int64(time.Millisecond) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// ForListener returns the values that hold for one listener: listener.name.<listener>.<setting> stands before <setting>.
+func (v *Values) ForListener(listener string) (*Values, error) {
+	prefix := listenerPrefix + strings.ToLower(listener) + "."
+	given := maps.Clone(v.given)
+	for name, text := range v.given {
+		if setting, ok := strings.CutPrefix(name, prefix); ok {
+			given[setting] = text
+		}
+	}
+	return parseValues(v.keys, v.defaults, given)
+}
+
+// ListenerMechanism is the value of a setting for one listener and SASL mechanism, such as sasl.jaas.config: the most specific
+// of listener.name.<listener>.<mechanism>.<setting>, <mechanism>.<setting> and <setting>. Empty when none is set.
+func (v *Values) ListenerMechanism(listener, mechanism, setting string) string {
+	mechanism = strings.ToLower(mechanism) + "."
+	prefix := listenerPrefix + strings.ToLower(listener) + "."
+	for _, name := range []string{prefix + mechanism + setting, mechanism + setting, prefix + setting, setting} {
+		if text, ok := v.given[name]; ok {
+			return trim(text)
+		}
+	}
+	return ""
+}
+
+// retention and roll times are given in one of several units.
+
+// LogRetention is log.retention.ms, .minutes or .hours, whichever is set first in this order; -1 for no limit.
+func (v *Values) logRetentionMillis() int64 {
+	ms := v.firstUnit("log.retention")
+	if ms < 0 {
+		return -1
+	}
+	return ms
+}
+
+// firstUnit is prefix.ms, or prefix.minutes or prefix.hours turned into milliseconds.
+func (v *Values) firstUnit(prefix string) int64 {
+	for _, unit := range []struct {
+		suffix string
+		millis int64
+	}{{".ms", 1}, {".minutes", 60_000}, {".hours", 3_600_000}} {
+		if name := prefix + unit.suffix; v.keys[name] != nil && v.Has(name) {
+			return v.Int64(name) * unit.millis
+		}
+	}
+	return 0
+}
