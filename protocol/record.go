@@ -1,0 +1,138 @@
+package protocol
+
+import (
+	"fmt"
+	"iter"
+)
+
+// Record is one record of a log, with its absolute offset and the timestamp that consumers see.
+type Record struct {
+	Offset    int64
+	Timestamp int64  // milliseconds, NoTimestamp if absent
+	Key       []byte // nil if absent, which is not the same as empty
+	Value     []byte // nil for a tombstone
+	Headers   Headers
+}
+
+// Headers are the headers of a record in their stored form, which is checked before a reader hands it out. The zero value is no headers.
+type Headers struct {
+	count int32
+	raw   []byte
+}
+
+// Len is the number of headers.
+func (h Headers) Len() int { return int(h.count) }
+
+// Add appends a header; a nil value is allowed and kept apart from an empty one.
+func (h *Headers) Add(key string, value []byte) {
+	h.raw = append(appendVarint(h.raw, int64(len(key))), key...)
+	h.raw = appendBytes(h.raw, value)
+	h.count++
+}
+
+// All iterates over keys and values in their order. Keys may repeat.
+func (h Headers) All() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		at := 0
+		for range h.count {
+			var key, value []byte
+			key, at = lengthPrefixed(h.raw, at)
+			value, at = lengthPrefixed(h.raw, at)
+			if at < 0 || !yield(string(key), value) {
+				return
+			}
+		}
+	}
+}
+
+// lengthPrefixed reads bytes after their length; any negative length is nil.
+func lengthPrefixed(b []byte, at int) ([]byte, int) {
+	n, at := varint(b, at)
+	if at < 0 || n < 0 {
+		return nil, at
+	}
+	end := at + int(n)
+	if end > len(b) {
+		return nil, -1
+	}
+	return b[at:end:end], end
+}
+
+func appendBytes(b, v []byte) []byte {
+	if v == nil {
+		return appendVarint(b, -1)
+	}
+	return append(appendVarint(b, int64(len(v))), v...)
+}
+
+// storedRecord is a record as a batch holds it, relative to the batch's header.
+type storedRecord struct {
+	timestampDelta int64
+	offsetDelta    int32
+	key, value     []byte
+	headers        Headers
+}
+
+// parse reads the body of a record, all of b. It is the inner loop of produce.
+func (s *storedRecord) parse(b []byte) error {
+	if len(b) == 0 {
+		return errRecordCut
+	}
+	var headers int32
+	ts, at := varlong(b, 1) // a byte of unused attributes comes first
+	delta, at := varint(b, at)
+	key, at := lengthPrefixed(b, at)
+	value, at := lengthPrefixed(b, at)
+	headers, at = varint(b, at)
+	if at < 0 {
+		return errRecordCut
+	}
+	s.timestampDelta, s.offsetDelta, s.key, s.value, s.headers = ts, delta, key, value, Headers{}
+	if headers == 0 && at == len(b) {
+		return nil
+	}
+	return s.parseHeaders(b[at:], headers)
+}
+
+func (s *storedRecord) parseHeaders(b []byte, count int32) error {
+	if count < 0 || int(count) > len(b) {
+		return fmt.Errorf("%w: %d headers in %d bytes", ErrInvalidRecord, count, len(b))
+	}
+	at := 0
+	for range count {
+		var n int32
+		n, at = varint(b, at)
+		if at < 0 || n < 0 || int(n) > len(b)-at {
+			return fmt.Errorf("%w: header key of %d bytes", ErrInvalidRecord, n)
+		}
+		_, at = lengthPrefixed(b, at+int(n))
+	}
+	if at != len(b) {
+		return fmt.Errorf("%w: the record's length does not end where its fields do", ErrInvalidRecord)
+	}
+	s.headers = Headers{count: count, raw: b}
+	return nil
+}
+
+var (
+	errRecordCut = fmt.Errorf("%w: the record ends within a field", ErrInvalidRecord)
+	errFewer     = fmt.Errorf("%w: the batch holds fewer records than its header says", ErrInvalidRecord)
+	errTrailing  = fmt.Errorf("%w: bytes remain after the last record of the batch", ErrInvalidRecord)
+)
+
+// Records iterates over the records of an entry of any magic. A record's bytes are valid until the next one is asked for; the record of an
+// error is nil, and an error is the last thing yielded. The entry must be whole; its CRC is not looked at.
+func Records(b Batch) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		r := NewRecordReader(b, ReadOptions{})
+		defer r.Close()
+		for r.Next() {
+			if !yield(r.Record(), nil) {
+				return
+			}
+		}
+		if err := r.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
