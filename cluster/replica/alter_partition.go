@@ -1,0 +1,126 @@
+package replica
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"gokafka/cluster"
+	"gokafka/protocol"
+)
+
+// proposer takes ISR changes to the controller.
+type proposer interface {
+	AlterPartition(ctx context.Context, r *cluster.AlterPartitionRequest) (*cluster.AlterPartitionResponse, error)
+	// BrokerEpoch is that of this broker's current registration.
+	BrokerEpoch() cluster.BrokerEpoch
+}
+
+const alterRetryInterval = 50 * time.Millisecond
+
+// queued is a proposal on its way.
+type queued struct {
+	partition *Partition
+	proposal  *proposal
+}
+
+// alterPartition is the queue of proposals to the controller: one request at a time, which carries all that is queued. Each
+// partition has at most one proposal in flight, so the queue is bounded by the number of partitions.
+type alterPartition struct {
+	proposer proposer
+	id       cluster.BrokerID
+	logger   zerolog.Logger
+
+	mu      sync.Mutex
+	waiting map[protocol.TopicPartition]queued
+	ready   waiter
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// newAlterPartition returns a queue, which is idle without a proposer: a broker that is alone has nothing to propose.
+func newAlterPartition(p proposer, id cluster.BrokerID, logger zerolog.Logger) *alterPartition {
+	a := &alterPartition{proposer: p, id: id, logger: logger, waiting: map[protocol.TopicPartition]queued{}, ready: newWaiter()}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	if p != nil {
+		a.wg.Go(a.loop)
+	}
+	return a
+}
+
+func (a *alterPartition) close() {
+	a.cancel()
+	a.wg.Wait()
+}
+
+// propose queues a proposal. An older one of the same partition is forgotten: the partition does not wait for it any more.
+func (a *alterPartition) propose(p *Partition, pr *proposal) {
+	a.mu.Lock()
+	a.waiting[p.TopicPartition] = queued{p, pr}
+	a.mu.Unlock()
+	a.ready.wake()
+}
+
+func (a *alterPartition) loop() {
+	for a.ready.await(a.ctx, nil, nil) {
+		for batch := a.take(); len(batch) > 0 && a.ctx.Err() == nil; batch = a.take() {
+			a.send(batch)
+		}
+	}
+}
+
+func (a *alterPartition) take() map[protocol.TopicPartition]queued {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	batch := a.waiting
+	a.waiting = map[protocol.TopicPartition]queued{}
+	return batch
+}
+
+// send makes one request of a batch and hands each partition its answer. When the request as a whole failed (the
+// controller moved, or this broker registered anew) everything is sent again a little later.
+func (a *alterPartition) send(batch map[protocol.TopicPartition]queued) {
+	r := &cluster.AlterPartitionRequest{BrokerID: a.id, BrokerEpoch: a.proposer.BrokerEpoch()}
+	for tp, q := range batch {
+		r.Partitions = append(r.Partitions, cluster.AlterPartition{TopicPartition: tp, TopicID: q.partition.View().TopicID,
+			LeaderEpoch: q.proposal.leaderEpoch, NewISR: q.proposal.isr, PartitionEpoch: q.proposal.partitionEpoch})
+	}
+	resp, err := a.proposer.AlterPartition(a.ctx, r)
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil {
+		a.logger.Debug().Err(err).Msg("AlterPartition failed, trying again")
+		a.again(batch)
+		return
+	}
+	refused := map[protocol.TopicPartition]queued{}
+	for tp, q := range batch {
+		if answer, ok := resp.Partitions[tp]; !ok || q.partition.proposalAnswered(q.proposal, answer) {
+			refused[tp] = q
+		}
+	}
+	a.again(refused)
+}
+
+// again queues proposals once more after a pause, unless their partition has made a newer one.
+func (a *alterPartition) again(batch map[protocol.TopicPartition]queued) {
+	if len(batch) == 0 {
+		return
+	}
+	a.mu.Lock()
+	for tp, q := range batch {
+		if _, newer := a.waiting[tp]; !newer {
+			a.waiting[tp] = q
+		}
+	}
+	a.mu.Unlock()
+	select {
+	case <-time.After(alterRetryInterval):
+	case <-a.ctx.Done():
+	}
+}

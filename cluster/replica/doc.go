@@ -1,0 +1,32 @@
+// Package replica has the replicas of one broker: it leads partitions and follows others, as the controller says.
+//
+//	Manager    all replicas by name; applies LeaderAndIsr, StopReplica and UpdateMetadata, one at a time
+//	Partition  one replica: a lock around its core, its log, a View for readers, the watches of those who wait
+//	core       leadership, epochs, ISR, the followers' progress; pure, without clock or I/O
+//	purgatory  requests that wait: blocked goroutines, woken when what they wait for has happened
+//
+// # How an append becomes visible
+//
+// A leader appends under the partition's lock. Its log end moves, and with it the high watermark as far as every replica of
+// the maximal ISR has come, which is at once when the leader is alone in it. Everything that this means for others leaves the
+// lock as effects: after it, fetches that have enough bytes now and produce requests whose records are committed now are
+// woken, and changes of the ISR go to the controller. A consumer reads by the View and the log's published marks, without the
+// lock.
+//
+// # Locks, in order
+//
+//	Manager.applyMu  one request of the controller at a time; produce and fetch never take it
+//	registry.mu      the map of partitions; held for a look-up
+//	Partition.mu     core and view; appends, and fetches of followers
+//	log.Log's own
+//	watchers.mu      a leaf, taken after Partition.mu was released
+//
+// # Rules that keep acknowledged records
+//
+//   - The high watermark waits for the maximal ISR: members that may join or leave by a proposal in flight count as long as
+//     they may be members.
+//   - It does not move while the ISR is below min.insync.replicas.
+//   - A follower's progress counts only if it fetched in the leader's own epoch, and not when it must truncate first.
+//   - A follower joins the ISR only when it has all that is committed and the start of the leader's epoch (KIP-320).
+//   - The ISR changes by AlterPartition only (KIP-497); this package never writes partition state itself.
+package replica

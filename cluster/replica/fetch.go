@@ -1,0 +1,320 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// FetchParams are what one Fetch request asks of all its partitions.
+type FetchParams struct {
+	ReplicaID   cluster.BrokerID    // the follower that fetches; negative: a consumer
+	BrokerEpoch cluster.BrokerEpoch // the follower's incarnation, -1 unknown
+	Bound       log.Bound
+	LeaderOnly  bool          // followers, and consumers that do not know of reading from followers (before KIP-392)
+	WaitMax     time.Duration // how long to wait for BytesMin
+	BytesMin    int
+	BytesMax    int  // of all partitions together
+	HardLimit   bool // limits hold even for the first batch, which may be cut (before KIP-74)
+}
+
+func (f *FetchParams) fromFollower() bool { return f.ReplicaID >= 0 }
+
+// FetchPartition is one partition of a Fetch request.
+type FetchPartition struct {
+	protocol.TopicPartition
+	TopicID          protocol.TopicID // zero: the request has names
+	Offset           int64
+	LogStart         int64 // the follower's log start, -1 from consumers
+	BytesMax         int32
+	LeaderEpoch      cluster.LeaderEpoch // in which the reader believes; cluster.NoEpoch is not checked
+	LastFetchedEpoch cluster.LeaderEpoch // of the reader's last record; cluster.NoEpoch: no check for divergence
+}
+
+// FetchResult is one partition's part of the answer. Whoever gets it releases Records.
+type FetchResult struct {
+	Err           error
+	HighWatermark int64 // -1 with an error, as are the next two
+	LastStable    int64
+	LogStart      int64
+	Records       *log.Slice               // nil: none
+	Aborted       []log.AbortedTransaction // of the range read; nil unless Bound is log.ToLastStable
+	Diverging     EpochEnd                 // Epoch -1: the logs agree
+	ReadFrom      cluster.BrokerID         // a replica closer to the consumer; noBroker: none
+
+	// What a wait needs: where the fetch begins, and which state of the partition was read.
+	partition *Partition
+	view      *View
+	start     log.Position
+}
+
+// EpochEnd is a leader epoch and the offset at which it ends.
+type EpochEnd struct {
+	Epoch cluster.LeaderEpoch
+	End   int64
+}
+
+func failedFetch(err error) FetchResult {
+	return FetchResult{Err: err, HighWatermark: -1, LastStable: -1, LogStart: -1, Diverging: EpochEnd{-1, -1}, ReadFrom: noBroker}
+}
+
+// Release gives back the files that the result reads from.
+func (r *FetchResult) Release() {
+	if r.Records != nil {
+		r.Records.Release()
+		r.Records = nil
+	}
+}
+
+// Len is the number of bytes of records.
+func (r *FetchResult) Len() int {
+	if r.Records == nil {
+		return 0
+	}
+	return r.Records.Len()
+}
+
+// Fetch reads from partitions in their order and, when that gives less than BytesMin and nothing that must be told at
+// once, waits for more up to WaitMax and reads all again. The results are appended to dst, one for each partition.
+func (m *Manager) Fetch(ctx context.Context, f *FetchParams, parts []FetchPartition, dst []FetchResult) []FetchResult {
+	n := len(dst)
+	dst = m.readAll(f, parts, dst, true)
+	if f.WaitMax <= 0 || complete(f, dst[n:]) {
+		return dst
+	}
+	m.awaitBytes(ctx, f, parts, dst[n:])
+	for i := range dst[n:] {
+		dst[n+i].Release()
+	}
+	return m.readAll(f, parts, dst[:n], false)
+}
+
+// complete reports whether a fetch is answered at once.
+func complete(f *FetchParams, results []FetchResult) bool {
+	bytes := 0
+	for i := range results {
+		r := &results[i]
+		if r.Err != nil || r.Diverging.Epoch >= 0 || r.ReadFrom >= 0 {
+			return true
+		}
+		bytes += r.Len()
+	}
+	return bytes >= f.BytesMin
+}
+
+// readAll reads every partition with what is left of the limit. Until some partition has returned records the limits
+// give way to one whole batch, so that a batch larger than they are does not stop a reader for ever (KIP-74).
+func (m *Manager) readAll(f *FetchParams, parts []FetchPartition, dst []FetchResult, first bool) []FetchResult {
+	left, nothingYet := f.BytesMax, !f.HardLimit
+	for i := range parts {
+		q := &parts[i]
+		r := m.read(f, q, min(int(q.BytesMax), left), nothingYet, first)
+		if n := r.Len(); n > 0 {
+			nothingYet = false
+			left = max(0, left-n)
+		}
+		dst = append(dst, r)
+	}
+	return dst
+}
+
+// read reads one partition. first tells the first reading of a request from the one after a wait: a follower's
+// progress is recorded once.
+func (m *Manager) read(f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch, first bool) FetchResult {
+	p, err := m.online(q.TopicPartition)
+	if err != nil {
+		return failedFetch(err)
+	}
+	if bytesMax < 0 {
+		return failedFetch(fmt.Errorf("read %d bytes of %s: %w", bytesMax, p, kerr.UnknownServerError))
+	}
+	var r FetchResult
+	if f.fromFollower() {
+		r, err = p.fetchAsFollower(f, q, bytesMax, minOneBatch, first)
+	} else {
+		r, err = p.fetchAsConsumer(f, q, bytesMax, minOneBatch)
+	}
+	if err != nil {
+		return failedFetch(err)
+	}
+	if !f.HardLimit && r.Records != nil && r.Records.FirstBatchCut() {
+		r.Release()
+	}
+	return r
+}
+
+// fetchAsConsumer reads by the view alone.
+func (p *Partition) fetchAsConsumer(f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch bool) (FetchResult, error) {
+	v := p.View()
+	if !q.TopicID.IsZero() && !v.TopicID.IsZero() && q.TopicID != v.TopicID {
+		return FetchResult{}, ErrInconsistentTopicID
+	}
+	return p.readView(v, f, q, bytesMax, minOneBatch)
+}
+
+func (p *Partition) readView(v *View, f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch bool) (FetchResult, error) {
+	l, err := v.local(q.LeaderEpoch, f.LeaderOnly)
+	if err != nil {
+		return FetchResult{}, err
+	}
+	o := l.Offsets()
+	r := FetchResult{HighWatermark: o.HighWatermark.Offset, LastStable: o.LastStable.Offset, LogStart: o.Start,
+		Diverging: EpochEnd{-1, -1}, ReadFrom: noBroker, partition: p, view: v, start: log.OffsetOnly(q.Offset)}
+	if q.LastFetchedEpoch != cluster.NoEpoch {
+		diverged, err := diverging(l, q, &o)
+		if err != nil {
+			return FetchResult{}, err
+		}
+		if diverged.Epoch >= 0 {
+			r.Diverging = diverged
+			return r, nil
+		}
+	}
+	return r, r.read(l, f.Bound, q.Offset, bytesMax, minOneBatch)
+}
+
+// read fills in the records from offset on.
+func (r *FetchResult) read(l *log.Log, bound log.Bound, offset int64, bytesMax int, minOneBatch bool) error {
+	s, err := l.Read(offset, bytesMax, bound, minOneBatch)
+	if err != nil {
+		return fmt.Errorf("read %s from offset %d: %w", l.TopicPartition(), offset, err)
+	}
+	r.start = s.Start()
+	if bound == log.ToLastStable {
+		r.Aborted = []log.AbortedTransaction{}
+	}
+	if s.Len() == 0 {
+		s.Release()
+		return nil
+	}
+	r.Records = s
+	if bound != log.ToLastStable {
+		return nil
+	}
+	if r.Aborted, err = l.AbortedTransactions(offset, r.LastStable); err != nil {
+		r.Release()
+		return fmt.Errorf("list aborted transactions of %s: %w", l.TopicPartition(), err)
+	}
+	return nil
+}
+
+// diverging compares the reader's last epoch with this log's history. Where they disagree the reader must truncate first;
+// the answer tells to where (KIP-595).
+func diverging(l *log.Log, q *FetchPartition, o *log.Offsets) (EpochEnd, error) {
+	epoch, end := l.EpochCache().EndOffset(int32(q.LastFetchedEpoch), o.End.Offset)
+	if epoch < 0 || end < 0 || q.Offset < o.Start {
+		return EpochEnd{}, errOutOfRange
+	}
+	if cluster.LeaderEpoch(epoch) < q.LastFetchedEpoch || end < q.Offset {
+		return EpochEnd{cluster.LeaderEpoch(epoch), end}, nil
+	}
+	return EpochEnd{-1, -1}, nil
+}
+
+// fetchAsFollower reads up to the log end and takes the fetch as word of the follower's progress, unless the follower must
+// truncate first: what it has then is not what it seems.
+func (p *Partition) fetchAsFollower(f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch, first bool) (FetchResult, error) {
+	r, e, err := p.fetchLocked(f, q, bytesMax, minOneBatch, first)
+	p.apply(e)
+	return r, err
+}
+
+func (p *Partition) fetchLocked(f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch, first bool) (r FetchResult, e effects, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := p.View()
+	if !q.TopicID.IsZero() && !v.TopicID.IsZero() && q.TopicID != v.TopicID {
+		return r, e, ErrInconsistentTopicID
+	}
+	if _, err := v.local(q.LeaderEpoch, true); err != nil {
+		return r, e, err
+	}
+	follower := p.core.follower(f.ReplicaID)
+	if follower == nil && q.LeaderEpoch == cluster.NoEpoch {
+		return r, e, errNotLeaderReplica
+	} else if follower == nil {
+		return r, e, ErrUnknownFollower
+	}
+	if r, err = p.readView(v, f, q, bytesMax, minOneBatch); err != nil || r.Diverging.Epoch >= 0 || !first {
+		return r, e, err
+	}
+	e = p.progressedLocked(follower, r.start, q.LogStart, f.BrokerEpoch)
+	return r, e, nil
+}
+
+// progressedLocked records that a follower has all below a position, and what follows: it may join the ISR, the
+// high watermark or the low watermark may rise.
+func (p *Partition) progressedLocked(follower *Progress, at log.Position, logStart int64, epoch cluster.BrokerEpoch) (e effects) {
+	image, before, o := p.host.image.Load(), *follower, p.log.Offsets()
+	follower.fetched(at, logStart, o.End.Offset, epoch, p.host.now())
+	e.proposal = p.core.expansion(follower, o.HighWatermark.Offset, image)
+	if before.End.Offset != at.Offset {
+		e.highWatermarkMoved = p.raiseHighWatermarkLocked(p.host.now)
+	}
+	if before.LogStart != logStart {
+		e.lowWatermark = p.core.lowWatermark(o.Start, image)
+	}
+	return e
+}
+
+// delayedFetch is a fetch in the purgatory. They are pooled: consumers at the end of their partitions come and go at the
+// rate of their requests.
+type delayedFetch struct {
+	waiter  waiter
+	missing atomic.Int64
+	watches []fetchWatch
+}
+
+var delayedFetches = sync.Pool{New: func() any { return &delayedFetch{waiter: newWaiter()} }}
+
+// awaitBytes blocks until the partitions have BytesMin more bytes than none for the reader, or until it is of no use to
+// wait. What was read so far counts.
+func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchPartition, results []FetchResult) {
+	d := delayedFetches.Get().(*delayedFetch)
+	d.missing.Store(int64(f.BytesMin))
+	d.watches = append(d.watches[:0], make([]fetchWatch, len(parts))...)
+	for i := range results {
+		d.watch(i, f.Bound, &parts[i], &results[i])
+	}
+	deadline := time.NewTimer(f.WaitMax)
+	d.waiter.await(ctx, deadline.C, m.closing)
+	deadline.Stop()
+	d.leave(results)
+	delayedFetches.Put(d)
+}
+
+func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *FetchResult) {
+	w := &d.watches[i]
+	*w = fetchWatch{waiter: d.waiter, start: r.start, bound: bound, bytesMax: int(q.BytesMax), missing: &d.missing}
+	ws := &r.partition.watchers
+	add(ws, &ws.fetches, w)
+	if r.partition.View() != r.view {
+		d.waiter.wake()
+		return
+	}
+	o := r.view.Log.Offsets()
+	ws.mu.Lock()
+	w.moved(&o)
+	ws.mu.Unlock()
+}
+
+// leave takes all watches out. After that nobody signals, so a signal that is left over can be drained for the next use.
+func (d *delayedFetch) leave(results []FetchResult) {
+	for i := range results {
+		ws := &results[i].partition.watchers
+		remove(ws, &ws.fetches, &d.watches[i])
+	}
+	select {
+	case <-d.waiter.woken:
+	default:
+	}
+	clear(d.watches)
+}

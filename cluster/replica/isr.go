@@ -1,0 +1,86 @@
+package replica
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster"
+)
+
+// isr is the leader's view of its in-sync replicas: the set that the controller committed and at most one change that
+// was proposed to it.
+//
+// While the outcome of a proposal is unknown, the leader must satisfy both outcomes. So the high watermark and acks=all
+// count the maximal ISR: the committed members, and the one that is about to join. A member that is about to leave
+// still counts until it has left.
+type isr struct {
+	committed []cluster.BrokerID
+	pending   *proposal // nil: nothing in flight
+}
+
+// proposal is one change of the ISR on its way to the controller. Its identity matters: an answer applies only to the
+// proposal that is still the pending one.
+type proposal struct {
+	isr            []cluster.BrokerID // as it would be
+	joins          cluster.BrokerID   // noBroker for a shrink
+	leaderEpoch    cluster.LeaderEpoch
+	partitionEpoch cluster.PartitionEpoch // the state that it was made from
+}
+
+const noBroker cluster.BrokerID = -1
+
+// size is how many replicas are in sync for sure: what min.insync.replicas is compared with before an append.
+func (s *isr) size() int { return len(s.committed) }
+
+func (s *isr) contains(id cluster.BrokerID) bool { return slices.Contains(s.committed, id) }
+
+// maximalSize counts the maximal ISR.
+func (s *isr) maximalSize() int {
+	if s.pending != nil && s.pending.joins != noBroker {
+		return len(s.committed) + 1
+	}
+	return len(s.committed)
+}
+
+// maximalContains reports whether a replica must be waited for.
+func (s *isr) maximalContains(id cluster.BrokerID) bool {
+	return s.contains(id) || s.pending != nil && s.pending.joins == id
+}
+
+// with is the committed set and one more; without is the committed set less some. Both keep the order.
+func (s *isr) with(id cluster.BrokerID) []cluster.BrokerID {
+	return append(slices.Clone(s.committed), id)
+}
+
+func (s *isr) without(gone []cluster.BrokerID) []cluster.BrokerID {
+	return slices.DeleteFunc(slices.Clone(s.committed), func(id cluster.BrokerID) bool { return slices.Contains(gone, id) })
+}
+
+// verdict is what a refused proposal means for the partition.
+type verdict int
+
+const (
+	verdictRetry verdict = iota // nothing is known: the same proposal is sent again
+	verdictDrop                 // the controller surely did not do it: back to the committed set
+	verdictWait                 // our state is stale: keep counting the maximal ISR until the next LeaderAndIsr
+)
+
+var (
+	droppedBy = []*kerr.Error{kerr.OperationNotAttempted, kerr.IneligibleReplica}
+	awaitedBy = []*kerr.Error{kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.FencedLeaderEpoch,
+		kerr.InvalidUpdateVersion, kerr.InvalidRequest, kerr.NewLeaderElected}
+)
+
+// judge maps the controller's error for one partition to what must be done about it.
+func judge(err error) verdict {
+	is := func(e *kerr.Error) bool { return errors.Is(err, e) }
+	switch {
+	case slices.ContainsFunc(droppedBy, is):
+		return verdictDrop
+	case slices.ContainsFunc(awaitedBy, is):
+		return verdictWait
+	}
+	return verdictRetry
+}
