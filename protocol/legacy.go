@@ -75,7 +75,7 @@ func (l *legacyReader) inner(message Batch, r *Record) error {
 		return err
 	}
 	if message.Magic() != l.wrapper.Magic() {
-		return &InnerMagicError{Inner: message.Magic(), Outer: l.wrapper.Magic()}
+		return fmt.Errorf("%w: a message of magic %d in a set of magic %d", ErrInvalidRecord, message.Magic(), l.wrapper.Magic())
 	}
 	err := parseMessage(message, r)
 	r.Offset += l.base
@@ -84,17 +84,6 @@ func (l *legacyReader) inner(message Batch, r *Record) error {
 	}
 	return err
 }
-
-// InnerMagicError is a message whose format differs from that of the set around it.
-type InnerMagicError struct{ Inner, Outer int8 }
-
-// Error says which formats differ.
-func (e *InnerMagicError) Error() string {
-	return fmt.Sprintf("message of magic %d in a set of magic %d", e.Inner, e.Outer)
-}
-
-// Unwrap makes it INVALID_RECORD.
-func (e *InnerMagicError) Unwrap() error { return ErrInvalidRecord }
 
 // open starts the set and learns what its offsets are relative to.
 func (l *legacyReader) open() (err error) {
