@@ -222,7 +222,7 @@ func (s *Store) ClusterID(ctx context.Context) (string, error) {
 }
 
 // AllocateProducerIDs replaces the latest block of producer ids by the next one of the given size for the broker. The write is
-// guarded by the block's own version and not by the claim, as in Apache: an outcome lost with the connection is recognised by the data.
+// guarded by the block's own version and not by the claim, as in Apache. A block whose answer was lost is skipped: none is given twice.
 func (s *Store) AllocateProducerIDs(ctx context.Context, broker cluster.BrokerID, size int64) (ProducerIDBlock, error) {
 	for {
 		block, err := s.tryAllocateProducerIDs(ctx, broker, size)
