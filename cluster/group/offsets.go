@@ -1,0 +1,299 @@
+package group
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/protocol"
+)
+
+// offsets is what a group committed.
+type offsets struct {
+	committed map[protocol.TopicPartition]commit
+	inFlight  map[protocol.TopicPartition]int // commits written and not yet committed by the log
+	// txn holds what open transactions will commit, by producer id: shown to nobody until the marker comes (KIP-98).
+	txn map[int64]map[protocol.TopicPartition]commit
+}
+
+// commit is an offset and the log offset of the batch that brought it. The latter decides which of two is newer, since a
+// transaction's takes its place when the transaction ends.
+type commit struct {
+	CommittedOffset
+	at int64
+}
+
+func newOffsets() offsets {
+	return offsets{
+		committed: map[protocol.TopicPartition]commit{},
+		inFlight:  map[protocol.TopicPartition]int{},
+		txn:       map[int64]map[protocol.TopicPartition]commit{},
+	}
+}
+
+// put stores a commit unless a newer one is there.
+func (o *offsets) put(tp protocol.TopicPartition, c commit) {
+	if old, ok := o.committed[tp]; !ok || old.at < c.at {
+		o.committed[tp] = c
+	}
+}
+
+func (o *offsets) empty() bool { return len(o.committed)+len(o.inFlight)+len(o.txn) == 0 }
+
+// unstable reports whether a commit of the partition is under way.
+func (o *offsets) unstable(tp protocol.TopicPartition) bool {
+	return o.inFlight[tp] > 0 || o.inTransaction(tp)
+}
+
+func (o *offsets) inTransaction(tp protocol.TopicPartition) bool {
+	for _, pending := range o.txn {
+		if _, ok := pending[tp]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// partitions lists everything that has an offset, or will have one when writes under way commit, in order of name.
+func (o *offsets) partitions() []protocol.TopicPartition {
+	all := slices.Collect(maps.Keys(o.committed))
+	for tp := range o.inFlight {
+		if _, ok := o.committed[tp]; !ok {
+			all = append(all, tp)
+		}
+	}
+	slices.SortFunc(all, comparePartitions)
+	return all
+}
+
+func comparePartitions(a, b protocol.TopicPartition) int {
+	if c := strings.Compare(a.Topic, b.Topic); c != 0 {
+		return c
+	}
+	return int(a.Partition) - int(b.Partition)
+}
+
+// Commit is an OffsetCommit. It is answered when the offsets are committed in the log.
+func (g *Group) Commit(now time.Time, t Ticket, r *CommitRequest) Effects {
+	if err := g.checkCommit(now, r); err != nil {
+		g.answerCommit(t, fill(len(r.Offsets), err))
+		return g.take()
+	}
+	errs := make([]error, len(r.Offsets))
+	var kept []PartitionOffset
+	var records []protocol.Record
+	for i, o := range r.Offsets {
+		if utf16Len(o.Metadata) > g.settings.OffsetMetadataMax {
+			errs[i] = kerr.OffsetMetadataTooLarge
+			continue
+		}
+		kept = append(kept, o)
+		records = append(records, commitRecord(g.id, &o))
+	}
+	if len(kept) == 0 {
+		g.answerCommit(t, errs)
+		return g.take()
+	}
+	for _, o := range kept {
+		g.offsets.inFlight[o.TopicPartition]++
+	}
+	g.write(records, true, func(_ time.Time, base int64, err error) {
+		g.landed(kept, base)
+		g.answerCommit(t, mark(errs, commitError(err)))
+	})
+	return g.take()
+}
+
+// checkCommit decides who may commit, and takes a member's commit for a sign of life. Without a generation only a group
+// without members may be committed to: by an administrator, or a consumer that assigns its partitions by hand.
+func (g *Group) checkCommit(now time.Time, r *CommitRequest) error {
+	switch {
+	case g.state == Dead:
+		return kerr.CoordinatorNotAvailable
+	case r.Generation < 0 && g.state == Empty:
+		return nil
+	case r.Generation < 0 && r.MemberID == "" && r.InstanceID == nil:
+		return kerr.UnknownMemberID
+	}
+	m, err := g.current(r.MemberID, r.InstanceID, r.Generation)
+	switch {
+	case err != nil:
+		return err
+	case g.state == CompletingRebalance:
+		return kerr.RebalanceInProgress
+	}
+	// In PreparingRebalance the old generation may still commit what it did.
+	m.heard(now)
+	return nil
+}
+
+func (g *Group) answerCommit(t Ticket, errs []error) {
+	g.effects.Answers = append(g.effects.Answers, Answer{Ticket: t, Errs: errs})
+}
+
+// landed ends the flight of commits; they count from now on if they are in the log (base ≥ 0).
+func (g *Group) landed(kept []PartitionOffset, base int64) {
+	for _, o := range kept {
+		if g.offsets.inFlight[o.TopicPartition]--; g.offsets.inFlight[o.TopicPartition] == 0 {
+			delete(g.offsets.inFlight, o.TopicPartition)
+		}
+		if base >= 0 {
+			g.offsets.put(o.TopicPartition, commit{CommittedOffset: o.CommittedOffset, at: base})
+		}
+	}
+}
+
+// write asks for a batch.
+func (g *Group) write(records []protocol.Record, offsets bool, then func(now time.Time, base int64, err error)) {
+	g.effects.Writes = append(g.effects.Writes, Write{
+		Records: records, Offsets: offsets,
+		Then: func(now time.Time, base int64, err error) Effects {
+			then(now, base, err)
+			return g.take()
+		},
+	})
+}
+
+// persist writes the group's own state, with these assignments.
+func (g *Group) persist(assignment func(*member) []byte, then func(now time.Time, base int64, err error)) {
+	g.write([]protocol.Record{metadataRecord(g, assignment)}, false, then)
+}
+
+// fill is n times the same error.
+func fill(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// mark puts err where there is none yet.
+func mark(errs []error, err error) []error {
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// Fetch returns offsets of the given partitions, or with nil of all. With requireStable, those that a commit under way may
+// change are refused, so that a consumer does not begin before a transaction's end (KIP-447).
+func (g *Group) Fetch(partitions []protocol.TopicPartition, requireStable bool) []FetchedOffset {
+	if partitions == nil {
+		partitions = slices.SortedFunc(maps.Keys(g.offsets.committed), comparePartitions)
+	}
+	fetched := noOffsets(partitions)
+	for i, tp := range partitions {
+		f := &fetched[i]
+		if requireStable && g.offsets.unstable(tp) {
+			f.Err = kerr.UnstableOffsetCommit
+		} else if c, ok := g.offsets.committed[tp]; ok {
+			f.Offset, f.LeaderEpoch, f.Metadata = c.Offset, c.LeaderEpoch, c.Metadata
+		}
+	}
+	return fetched
+}
+
+// noOffsets is the answer for partitions without offsets.
+func noOffsets(partitions []protocol.TopicPartition) []FetchedOffset {
+	fetched := make([]FetchedOffset, len(partitions))
+	for i, tp := range partitions {
+		fetched[i] = FetchedOffset{TopicPartition: tp, Offset: -1, LeaderEpoch: -1}
+	}
+	return fetched
+}
+
+// CanDeleteOffset says whether the offsets of a topic may be deleted: not while members of the group read it.
+func (g *Group) CanDeleteOffset(topic string) error {
+	switch {
+	case g.state == Empty:
+		return nil
+	case g.protocolType != consumerType:
+		return kerr.NonEmptyGroup
+	case g.topics == nil || g.topics[topic]:
+		return kerr.GroupSubscribedToTopic
+	}
+	return nil
+}
+
+// expired lists the partitions whose offsets are past their retention: since the group became empty; in a stable consumer
+// group only of topics that it no longer reads, and like in a group without members at all, since the commit (KIP-211).
+func (g *Group) expired(now time.Time) []protocol.TopicPartition {
+	switch {
+	case g.protocolType != "" && g.state == Empty:
+		return g.olderThan(now, func(c commit) int64 {
+			if g.stateSince >= 0 {
+				return g.stateSince
+			}
+			return c.CommitTimestamp
+		}, nil)
+	case g.protocolType == consumerType && g.state == Stable && g.topics != nil:
+		return g.olderThan(now, func(c commit) int64 { return c.CommitTimestamp }, g.topics)
+	case g.protocolType == "":
+		return g.olderThan(now, func(c commit) int64 { return c.CommitTimestamp }, nil)
+	}
+	return nil
+}
+
+func (g *Group) olderThan(now time.Time, since func(commit) int64, except map[string]bool) []protocol.TopicPartition {
+	var old []protocol.TopicPartition
+	for tp, c := range g.offsets.committed {
+		if except[tp.Topic] || g.offsets.unstable(tp) {
+			continue
+		}
+		over := now.UnixMilli()-since(c) >= g.settings.OffsetsRetention.Milliseconds()
+		if c.ExpireTimestamp >= 0 {
+			over = now.UnixMilli() >= c.ExpireTimestamp
+		}
+		if over {
+			old = append(old, tp)
+		}
+	}
+	slices.SortFunc(old, comparePartitions)
+	return old
+}
+
+// idle reports whether nothing would be left of the group without these offsets, so that it can go as well.
+func (g *Group) idle(without []protocol.TopicPartition) bool {
+	return g.state == Empty && len(g.pending) == 0 && len(g.offsets.inFlight)+len(g.offsets.txn) == 0 &&
+		len(g.offsets.committed) == len(without)
+}
+
+// Forget makes the write that deletes offsets, and with whole the group itself. A group of generation 0 was never
+// written, so it needs no tombstone.
+func (g *Group) Forget(partitions []protocol.TopicPartition, whole bool) Write {
+	records := make([]protocol.Record, 0, len(partitions)+1)
+	for _, tp := range partitions {
+		records = append(records, protocol.Record{Key: commitKey(g.id, tp)})
+	}
+	if whole && g.generation > 0 {
+		records = append(records, protocol.Record{Key: metadataKey(g.id)})
+	}
+	return Write{Records: records, Then: func(_ time.Time, base int64, _ error) Effects {
+		if base >= 0 {
+			for _, tp := range partitions {
+				delete(g.offsets.committed, tp)
+			}
+		}
+		return g.take()
+	}}
+}
+
+// addPending keeps an offset for the end of its transaction.
+func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c commit) {
+	if o.txn[producerID] == nil {
+		o.txn[producerID] = map[protocol.TopicPartition]commit{}
+	}
+	o.txn[producerID][tp] = c
+}
+
+// known reports whether the partition has an offset, or is about to.
+func (o *offsets) known(tp protocol.TopicPartition) bool {
+	_, ok := o.committed[tp]
+	return ok || o.inFlight[tp] > 0
+}
