@@ -141,11 +141,12 @@ func (b *Broker) apply(swap func()) error {
 	next, err := b.parse(b.dynamicDefault, b.dynamicBroker)
 	old := b.current.Load()
 	subscribers := slices.Clone(b.subscribers)
-	if err == nil {
+	changed := err == nil && !maps.Equal(old.given, next.given)
+	if changed {
 		b.current.Store(next)
 	}
 	b.mu.Unlock()
-	if err != nil || maps.Equal(old.given, next.given) {
+	if !changed {
 		return err
 	}
 	for _, f := range subscribers {

@@ -161,3 +161,20 @@ var dynamicOnly = newTable([]Key{
 	{Name: "follower.replication.throttled.rate", Type: Long, Default: "9223372036854775807", Scope: ClusterWide, Check: atLeast(0)},
 	{Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: Long, Default: "9223372036854775807", Scope: ClusterWide, Check: atLeast(0)},
 })
+
+// BrokerDefault is the default and the type of a broker setting; ok is false when there is none of that name.
+func BrokerDefault(name string) (text string, t Type, ok bool) { return brokers.standard(name) }
+
+// TopicDefault is BrokerDefault for topic settings.
+func TopicDefault(name string) (text string, t Type, ok bool) { return topics.standard(name) }
+
+func (t table) standard(name string) (string, Type, bool) {
+	k := t[name]
+	if k == nil {
+		return "", Unknown, false
+	}
+	if k.Default == null {
+		return "", k.Type, true
+	}
+	return k.Default, k.Type, true
+}
