@@ -218,7 +218,7 @@ func (s succession) stored(g *Group) func(now time.Time, base int64, err error) 
 		}
 		g.logger().Warn().Err(err).Str("group", g.id).Msg("could not write the returned static member")
 		g.answerJoin(s.ticket, JoinResult{
-			Err: err, Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol, Leader: s.leader,
+			Err: storeError(err), Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol, Leader: s.leader,
 		})
 		if base < 0 {
 			g.renameMember(m, s.was.id)
