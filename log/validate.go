@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -242,6 +243,9 @@ func finish(builder *protocol.BatchBuilder, o protocol.BatchOptions) (validated,
 	return out, nil
 }
 
+// readers are reused, so that checking an uncompressed batch allocates nothing.
+var readers = sync.Pool{New: func() any { return new(protocol.RecordReader) }}
+
 // recordCheck walks the records of one batch.
 type recordCheck struct {
 	validation
@@ -254,7 +258,8 @@ type recordCheck struct {
 
 // all checks every record; with a builder, it appends those that pass, until one has failed.
 func (c *recordCheck) all(builder *protocol.BatchBuilder) error {
-	var reader protocol.RecordReader
+	reader := readers.Get().(*protocol.RecordReader)
+	defer readers.Put(reader)
 	reader.Reset(c.batch, protocol.ReadOptions{SkipData: builder == nil, RecordMax: max(protocol.RecordMax, c.config.Messages.BytesMax)})
 	defer reader.Close()
 	base := c.batch.BaseOffset()

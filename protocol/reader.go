@@ -32,7 +32,6 @@ type RecordReader struct {
 	batch    Batch
 	options  ReadOptions
 	record   Record
-	stored   storedRecord
 	buf      []byte // bytes not parsed yet; of a compressed batch: part of window
 	in       decompressor
 	window   *[]byte // pooled, while it has readerWindow bytes
@@ -42,6 +41,9 @@ type RecordReader struct {
 	done     bool  // the end was checked
 	err      error
 	legacy   *legacyReader // for magic 0 and 1
+
+	baseOffset, baseTimestamp int64
+	appendTime                bool // baseTimestamp is the timestamp of all records
 }
 
 // NewRecordReader starts at the first record. The entry must be whole. Every reader is closed.
@@ -63,6 +65,10 @@ func (r *RecordReader) Reset(b Batch, o ReadOptions) {
 		return
 	}
 	r.left = b.Count()
+	r.baseOffset, r.baseTimestamp = b.BaseOffset(), b.BaseTimestamp()
+	if r.appendTime = b.LogAppendTime(); r.appendTime {
+		r.baseTimestamp = b.MaxTimestamp()
+	}
 	switch {
 	case r.left < 0:
 		r.err = fmt.Errorf("%w: the batch claims %d records", ErrInvalidRecord, r.left)
@@ -122,22 +128,13 @@ func (r *RecordReader) Next() bool {
 	if r.err != nil {
 		return false
 	}
-	r.publish()
+	r.record.Offset += r.baseOffset
+	if r.appendTime {
+		r.record.Timestamp = r.baseTimestamp
+	} else {
+		r.record.Timestamp += r.baseTimestamp
+	}
 	return true
-}
-
-func (r *RecordReader) publish() {
-	s, b := &r.stored, r.batch
-	r.record = Record{
-		Offset:    b.BaseOffset() + int64(s.offsetDelta),
-		Timestamp: b.BaseTimestamp() + s.timestampDelta,
-		Key:       s.key,
-		Value:     s.value,
-		Headers:   s.headers,
-	}
-	if b.LogAppendTime() {
-		r.record.Timestamp = b.MaxTimestamp()
-	}
 }
 
 func (r *RecordReader) nextPlain() error {
@@ -151,7 +148,7 @@ func (r *RecordReader) nextPlain() error {
 	end := at + int(size)
 	body := r.buf[at:end]
 	r.buf = r.buf[end:]
-	return r.stored.parse(body)
+	return r.record.parse(body)
 }
 
 func (r *RecordReader) checkEnd() error {
@@ -198,7 +195,7 @@ func (r *RecordReader) nextCompressed() error {
 	}
 	body := r.buf[:size]
 	r.buf = r.buf[size:]
-	return r.stored.parse(body)
+	return r.record.parse(body)
 }
 
 // need makes the next n bytes of the stream lie in buf. The buffer grows as bytes come, not by what a length claims.

@@ -65,36 +65,30 @@ func appendBytes(b, v []byte) []byte {
 	return append(appendVarint(b, int64(len(v))), v...)
 }
 
-// storedRecord is a record as a batch holds it, relative to the batch's header.
-type storedRecord struct {
-	timestampDelta int64
-	offsetDelta    int32
-	key, value     []byte
-	headers        Headers
-}
-
-// parse reads the body of a record, all of b. It is the inner loop of produce.
-func (s *storedRecord) parse(b []byte) error {
+// parse reads the body of a record, all of b. Offset and timestamp are left relative to the batch. It is the inner loop of produce.
+func (r *Record) parse(b []byte) error {
 	if len(b) == 0 {
 		return errRecordCut
 	}
-	var headers int32
-	ts, at := varlong(b, 1) // a byte of unused attributes comes first
-	delta, at := varint(b, at)
-	key, at := lengthPrefixed(b, at)
-	value, at := lengthPrefixed(b, at)
+	var delta, headers int32
+	at := 1 // after a byte of attributes that mean nothing yet
+	r.Timestamp, at = varlong(b, at)
+	delta, at = varint(b, at)
+	r.Offset = int64(delta)
+	r.Key, at = lengthPrefixed(b, at)
+	r.Value, at = lengthPrefixed(b, at)
+	r.Headers = Headers{}
+	if at == len(b)-1 && b[at] == 0 {
+		return nil
+	}
 	headers, at = varint(b, at)
 	if at < 0 {
 		return errRecordCut
 	}
-	s.timestampDelta, s.offsetDelta, s.key, s.value, s.headers = ts, delta, key, value, Headers{}
-	if headers == 0 && at == len(b) {
-		return nil
-	}
-	return s.parseHeaders(b[at:], headers)
+	return r.parseHeaders(b[at:], headers)
 }
 
-func (s *storedRecord) parseHeaders(b []byte, count int32) error {
+func (r *Record) parseHeaders(b []byte, count int32) error {
 	if count < 0 || int(count) > len(b) {
 		return fmt.Errorf("%w: %d headers in %d bytes", ErrInvalidRecord, count, len(b))
 	}
@@ -110,7 +104,7 @@ func (s *storedRecord) parseHeaders(b []byte, count int32) error {
 	if at != len(b) {
 		return fmt.Errorf("%w: the record's length does not end where its fields do", ErrInvalidRecord)
 	}
-	s.headers = Headers{count: count, raw: b}
+	r.Headers = Headers{count: count, raw: b}
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (r *RecordReader) skimLarge(size int) error {
 	if s.err == nil && s.left != 0 {
 		s.err = fmt.Errorf("%w: the record's length does not end where its fields do", ErrInvalidRecord)
 	}
-	r.stored = storedRecord{timestampDelta: ts, offsetDelta: delta, key: key, value: value}
+	r.record = Record{Timestamp: ts, Offset: int64(delta), Key: key, Value: value}
 	return s.err
 }
 

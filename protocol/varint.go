@@ -3,9 +3,16 @@ package protocol
 // Records number and measure themselves with zig-zag base-128 integers, seven bits a byte, the lowest first. The readers take the position
 // to read at and return the one after; a position of -1 stands for an error, theirs or that of an earlier read, so that a caller checks once.
 
+// varint reads an int32. Lengths up to 8191 and deltas take at most two bytes, so these come first.
 func varint(b []byte, at int) (int32, int) {
-	if uint(at) < uint(len(b)) && b[at] < 0x80 {
-		return unzigzag32(uint32(b[at])), at + 1
+	if at >= 0 && at+1 < len(b) {
+		lo, hi := uint32(b[at]), uint32(b[at+1])
+		if lo < 0x80 {
+			return unzigzag32(lo), at + 1
+		}
+		if hi < 0x80 {
+			return unzigzag32(lo&0x7f | hi<<7), at + 2
+		}
 	}
 	return varintSlow(b, at)
 }
@@ -27,14 +34,8 @@ func varintSlow(b []byte, at int) (int32, int) {
 	return 0, -1
 }
 
+// varlong reads an int64 of at most ten bytes.
 func varlong(b []byte, at int) (int64, int) {
-	if uint(at) < uint(len(b)) && b[at] < 0x80 {
-		return unzigzag64(uint64(b[at])), at + 1
-	}
-	return varlongSlow(b, at)
-}
-
-func varlongSlow(b []byte, at int) (int64, int) {
 	if at < 0 {
 		return 0, -1
 	}
