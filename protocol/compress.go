@@ -79,7 +79,7 @@ func newDecompressor(src []byte, codec Codec, magic int8) (decompressor, error) 
 	case Gzip:
 		return newGzipDecoder(src)
 	case Snappy:
-		return newSnappyDecoder(src), nil
+		return newSnappyDecoder(src)
 	case LZ4:
 		return newLZ4Decoder(src, magic == 0)
 	case Zstd:
@@ -174,18 +174,35 @@ func (e *gzipEncoder) release() {
 	e.pool.Put(e)
 }
 
-// zstdWindowMax bounds what one decompressor keeps: the window of every level below 20. Higher levels ask for up to 128 MiB however
-// small the batch is; bigZstd is for those.
-const zstdWindowMax = 8 << 20
+// Bounds of zstd. A frame announces how far back its matches may reach, however small it is: levels below 20 stay within zstdWindowMax
+// and are decoded as a stream. Levels from 20 on announce 32 to 128 MiB (zstdWindowLimit is also Java's); they are decoded at once, into
+// at most zstdWholeMax bytes.
+const (
+	zstdWindowMax   = 8 << 20
+	zstdWindowLimit = 128 << 20
+	zstdWholeMax    = 14 << 20
+	zstdWholeUsual  = 1 << 20 // tried first
+)
 
 type zstdDecoder struct {
 	src bytes.Reader
 	*zstd.Decoder
 }
 
-var zstdDecoders sync.Pool
+var (
+	zstdDecoders sync.Pool
+	// zstdWhole is for the rare frames with a large window.
+	zstdWhole = sync.OnceValues(func() (*zstd.Decoder, error) {
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindowLimit),
+			zstd.WithDecodeAllCapLimit(true))
+	})
+)
 
 func newZstdDecoder(src []byte) (decompressor, error) {
+	var header zstd.Header
+	if header.Decode(src) == nil && header.WindowSize > zstdWindowMax {
+		return newWholeZstd(src)
+	}
 	d, ok := zstdDecoders.Get().(*zstdDecoder)
 	if !ok {
 		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindowMax))
@@ -207,6 +224,31 @@ func (d *zstdDecoder) release() {
 	_ = d.Reset(nil) // only forgets the source; it cannot fail
 	zstdDecoders.Put(d)
 }
+
+// wholeZstd is a frame that was decoded at once.
+type wholeZstd struct{ bytes.Reader }
+
+func newWholeZstd(src []byte) (decompressor, error) {
+	z, err := zstdWhole()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrDecompress, err)
+	}
+	inflated, err := z.DecodeAll(src, make([]byte, 0, zstdWholeUsual))
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		inflated, err = z.DecodeAll(src, make([]byte, 0, zstdWholeMax))
+	}
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
+		return nil, fmt.Errorf("%w: zstd with a large window inflates to more than %d bytes", ErrTooLarge, zstdWholeMax)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrDecompress, err)
+	}
+	w := new(wholeZstd)
+	w.Reset(inflated)
+	return w, nil
+}
+
+func (w *wholeZstd) release() {}
 
 // zstdDefault is the level that Kafka's setting has by default.
 const zstdDefault = 3

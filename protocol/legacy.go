@@ -87,30 +87,36 @@ func (l *legacyReader) inner(message Batch, r *Record) error {
 
 // open starts the set and learns what its offsets are relative to.
 func (l *legacyReader) open() (err error) {
-	if l.set, err = l.newSet(); err != nil || l.wrapper.Magic() == 0 {
+	if l.set, err = l.newSet(); err != nil {
 		return err
 	}
-	last, count := int64(0), 0
-	for {
-		message, err := l.set.next()
-		if err != nil {
-			return err
-		}
-		if message == nil {
-			break
-		}
-		last = message.BaseOffset()
-		count++
+	first, err := l.set.next()
+	if err != nil {
+		return err
 	}
-	if count == 0 {
+	if first == nil {
 		return fmt.Errorf("%w: a compressed set without messages", ErrInvalidRecord)
 	}
-	if err := l.rebase(last); err != nil {
-		return err
+	if l.wrapper.Magic() == 1 {
+		if err := l.findBase(first); err != nil {
+			return err
+		}
 	}
 	l.close()
 	l.set, err = l.newSet()
 	return err
+}
+
+// findBase reads the set to its end, for the offset of the last message.
+func (l *legacyReader) findBase(message Batch) (err error) {
+	last := int64(0)
+	for message != nil {
+		last = message.BaseOffset()
+		if message, err = l.set.next(); err != nil {
+			return err
+		}
+	}
+	return l.rebase(last)
 }
 
 // rebase derives the base from the offset of the last inner message. Producers send 0 in the wrapper.

@@ -29,14 +29,17 @@ type snappyDecoder struct {
 
 var snappyDecoders = sync.Pool{New: func() any { return new(snappyDecoder) }}
 
-func newSnappyDecoder(src []byte) decompressor {
+func newSnappyDecoder(src []byte) (decompressor, error) {
+	if len(src) == 0 {
+		return nil, fmt.Errorf("%w: nothing where a snappy block should be", ErrDecompress)
+	}
 	d := snappyDecoders.Get().(*snappyDecoder)
 	d.blocks.reset(nil)
 	d.src, d.bare = src, true
 	if len(src) >= xerialHeaderLen && [xerialMagicLen]byte(src) == [xerialMagicLen]byte(xerialHeader[:]) {
 		d.src, d.bare = src[xerialHeaderLen:], false
 	}
-	return d
+	return d, nil
 }
 
 func (d *snappyDecoder) release() {
