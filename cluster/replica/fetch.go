@@ -74,6 +74,9 @@ func (r *FetchResult) Release() {
 	}
 }
 
+// Config is the settings of the log that was read; not to be called with an error.
+func (r *FetchResult) Config() *log.Config { return r.view.Log.Config() }
+
 // Len is the number of bytes of records.
 func (r *FetchResult) Len() int {
 	if r.Records == nil {

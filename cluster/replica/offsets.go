@@ -90,6 +90,19 @@ func byTimestamp(l *log.Log, timestamp int64) (found log.TimestampOffset, err er
 	return found, err
 }
 
+// CurrentLeader is who leads a partition, as its replica here knows it, else as the image of the cluster does; -1 for what
+// is not known.
+func (m *Manager) CurrentLeader(tp protocol.TopicPartition) (cluster.BrokerID, cluster.LeaderEpoch) {
+	if p, err := m.online(tp); err == nil {
+		v := p.View()
+		return v.Leader, v.LeaderEpoch
+	}
+	if s := m.Metadata().Partition(tp); s != nil {
+		return s.Leader, s.LeaderEpoch
+	}
+	return cluster.NoLeader, cluster.NoEpoch
+}
+
 // EndOffsetForEpoch is Partition.EndOffsetForEpoch of a partition that this broker leads.
 func (m *Manager) EndOffsetForEpoch(tp protocol.TopicPartition, current, requested cluster.LeaderEpoch) (cluster.LeaderEpoch, int64, error) {
 	p, err := m.online(tp)

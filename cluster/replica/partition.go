@@ -34,7 +34,7 @@ type Partition struct {
 	protocol.TopicPartition
 	host *host
 
-	mu   sync.Mutex
+	mu   sync.RWMutex // read-locked by appends: they change the log, whose own lock orders them, but not the core
 	core core
 	log  *log.Log // nil until the first LeaderAndIsr made or found it
 
@@ -129,7 +129,7 @@ type Appended struct {
 }
 
 // AppendAsLeader appends records, whose bytes may change (offsets and epoch are stamped in place). acks=-1 demands
-// enough in-sync replicas. Errors: ErrNotLeader, ErrNotEnoughReplicas, and those of log.Log.AppendAsLeader.
+// enough in-sync replicas. With an error only LogStartOffset is told, -1 if this broker does not lead. Errors: ErrNotLeader, ErrNotEnoughReplicas, and those of log.Log.AppendAsLeader.
 func (p *Partition) AppendAsLeader(records []byte, acks int16, o log.AppendOptions) (Appended, error) {
 	a, e, err := p.append(records, acks, o)
 	p.apply(e)
@@ -137,27 +137,30 @@ func (p *Partition) AppendAsLeader(records []byte, acks int16, o log.AppendOptio
 }
 
 func (p *Partition) append(records []byte, acks int16, o log.AppendOptions) (a Appended, e effects, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	a.FirstOffset, a.LastOffset, a.AppendTime, a.LogStartOffset = -1, -1, -1, -1
 	if p.log == nil || !p.core.isLeader() {
 		return a, e, ErrNotLeader
 	}
+	a.LogStartOffset = p.log.LogStartOffset()
 	if acks == AcksAll && p.core.underMinISR(p.log.Config().MinInSyncReplicas) {
 		return a, e, ErrNotEnoughReplicas
 	}
 	a.LeaderEpoch = p.core.leaderEpoch
-	a.AppendInfo, err = p.log.AppendAsLeader(records, int32(p.core.leaderEpoch), o)
+	info, err := p.log.AppendAsLeader(records, int32(p.core.leaderEpoch), o)
 	if err != nil {
 		return a, e, err
 	}
+	a.AppendInfo = info
 	e.endMoved = true
 	e.highWatermarkMoved = p.raiseHighWatermarkLocked(p.host.now)
 	a.Committed = p.log.HighWatermark().Offset > a.LastOffset
 	return a, e, nil
 }
 
-// raiseHighWatermarkLocked moves the high watermark as far as the replicas that count have come. The clock is read
-// only if there are replicas to judge.
+// raiseHighWatermarkLocked moves the high watermark as far as the replicas that count have come. The log only lets it
+// rise, so two appends may do this at once. The clock is read only if there are replicas to judge.
 func (p *Partition) raiseHighWatermarkLocked(now func() time.Time) bool {
 	var t time.Time
 	if len(p.core.followers) > 0 {
@@ -170,8 +173,8 @@ func (p *Partition) raiseHighWatermarkLocked(now func() time.Time) bool {
 // acked judges an acks=all append whose last offset is below required: nil done when the high watermark has not got
 // there yet.
 func (p *Partition) acked(required int64) (done bool, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
 	switch {
 	case p.log == nil || !p.core.isLeader():
 		return true, ErrNotLeader

@@ -1,0 +1,102 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"gokafka/cluster"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// Journal is the log of an internal topic, for the coordinators that keep their state in it.
+type Journal struct {
+	Manager *Manager
+	Acks    int16         // offsets.commit.required.acks
+	Timeout time.Duration // for the acks
+}
+
+// Append appends a batch to a partition that this broker leads. It returns once the batch is in the local log; a nil wait
+// means that it is committed, else wait blocks until it is, or until that cannot be known here.
+func (j *Journal) Append(tp protocol.TopicPartition, batch []byte) (base int64, wait func(context.Context) error, err error) {
+	a, err := j.Manager.Append(tp, batch, j.Acks, log.AppendOptions{Origin: log.OriginCoordinator})
+	if err != nil {
+		return -1, nil, err
+	}
+	if j.Acks != AcksAll || a.Committed {
+		return a.FirstOffset, nil, nil
+	}
+	deadline := j.Manager.host.now().Add(j.Timeout)
+	return a.FirstOffset, func(ctx context.Context) error {
+		acks := []Ack{{TopicPartition: tp, Required: a.LastOffset + 1}}
+		j.Manager.AwaitAcks(ctx, deadline, acks)
+		return acks[0].Err
+	}, nil
+}
+
+// Replay visits a partition's log from its start to its end, whole batches at a time and about bytesMax at once. The
+// bytes are valid during the visit. An error of visit ends it and comes back.
+func (j *Journal) Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func(batches []byte) error) error {
+	p, err := j.Manager.online(tp)
+	if err != nil {
+		return err
+	}
+	l, err := p.View().local(cluster.NoEpoch, false)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, bytesMax)
+	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("replay %s: %w", tp, err)
+		}
+		batches, err := readBatches(l, at, &buf)
+		if err != nil {
+			return fmt.Errorf("replay %s from offset %d: %w", tp, at, err)
+		}
+		next, whole, err := lastOf(batches)
+		if err != nil {
+			return fmt.Errorf("replay %s from offset %d: %w", tp, at, err)
+		}
+		if whole == 0 {
+			return nil // the rest of the log has no records
+		}
+		if err := visit(batches[:whole]); err != nil {
+			return err
+		}
+		at = next
+	}
+	return nil
+}
+
+// readBatches reads from an offset into buf, which grows for a batch that is larger.
+func readBatches(l *log.Log, at int64, buf *[]byte) ([]byte, error) {
+	s, err := l.Read(at, len(*buf), log.ToLogEnd, true)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Release()
+	if s.Len() > len(*buf) {
+		*buf = make([]byte, s.Len())
+	}
+	n, err := s.ReadAt((*buf)[:s.Len()], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return (*buf)[:n], nil
+}
+
+// lastOf returns the offset after the last whole batch, and the length of all whole ones.
+func lastOf(batches []byte) (next int64, whole int, err error) {
+	for rest := batches; ; {
+		var b protocol.Batch
+		b, rest, err = protocol.NextBatch(rest)
+		if b == nil || err != nil {
+			return next, whole, err
+		}
+		next, whole = b.NextOffset(), whole+len(b)
+	}
+}

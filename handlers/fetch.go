@@ -1,0 +1,267 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+	"gokafka/cluster/replica"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// Fetch, v4 to v17.
+//
+// Behaviour: partitions are read in order until the limits are used up, but never less than one whole batch in all.
+// With fewer bytes than the reader wants, it waits. Records go out as ranges of the segments' files. Consumers see what is
+// committed (or decided, when they read committed transactions only), followers everything.
+//
+// Versions: 1 throttle time; 3 a limit for the whole answer; 4 isolation level and aborted transactions; 5 log start offsets;
+// 7 sessions (KIP-227); 9 leader epochs (KIP-320); 10 zstd; 11 reading from followers (KIP-392); 12 flexible, and divergence
+// told by the leader (KIP-595); 13 topic ids (KIP-516); 15 replica state instead of id (KIP-903); 16 current leaders
+// (KIP-951); 17 a tagged field that only KRaft brokers send.
+
+// FetchOptions are the limits of Fetch.
+type FetchOptions struct {
+	BytesMax     int // fetch.max.bytes, of one answer
+	SessionSlots int // max.incremental.fetch.session.cache.slots
+	Now          func() time.Time
+}
+
+// reader is what Fetch asks of the replicas.
+type reader interface {
+	leaderHints
+	Fetch(ctx context.Context, f *replica.FetchParams, parts []replica.FetchPartition, dst []replica.FetchResult) []replica.FetchResult
+}
+
+var (
+	errUnknownTopicID = fmt.Errorf("no topic has this id: %w", kerr.UnknownTopicID)
+	errZstdTooNew     = fmt.Errorf("topic is compressed with zstd, which the reader does not know: %w", kerr.UnsupportedCompressionType)
+)
+
+func fetch(r reader, o FetchOptions) API {
+	sessions := newFetchSessions(o.SessionSlots)
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	return onReply(4, 17, func(ctx context.Context, c *Call, req *kmsg.FetchRequest) (*protocol.Reply, error) {
+		f := fetchings.Get().(*fetching)
+		defer f.recycle()
+		f.reader, f.call, f.request = r, c, req
+		return f.run(ctx, sessions, o.BytesMax, now), nil
+	})
+}
+
+// fetching is one Fetch request on its way. They are pooled with their slices, which are as long as the reader's list of
+// partitions.
+type fetching struct {
+	reader  reader
+	call    *Call
+	request *kmsg.FetchRequest
+	hints   hints
+
+	wants   []replica.FetchPartition  // all that the request or its session asks for
+	reads   []replica.FetchPartition  // those of them that exist
+	results []replica.FetchResult     // of reads
+	answers []protocol.FetchPartition // of wants: first those that were read, then those that do not exist
+	told    []bool                    // of answers
+	topics  []protocol.FetchTopic
+}
+
+var fetchings = sync.Pool{New: func() any { return new(fetching) }}
+
+func (f *fetching) recycle() {
+	clear(f.wants)
+	clear(f.reads)
+	clear(f.results)
+	clear(f.answers)
+	clear(f.topics)
+	*f = fetching{wants: f.wants[:0], reads: f.reads[:0], results: f.results[:0], answers: f.answers[:0], told: f.told[:0], topics: f.topics[:0]}
+	fetchings.Put(f)
+}
+
+func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax int, now func() time.Time) *protocol.Reply {
+	image := f.reader.Metadata()
+	x, wants := sessions.resolve(f.request, image, now(), f.wants)
+	f.wants = wants
+	resp := protocol.FetchResponse{Version: f.request.Version}
+	if x.err != nil {
+		resp.ErrorCode = protocol.CodeOf(x.err)
+		return resp.Encode()
+	}
+	f.split(image)
+	if len(f.reads) > 0 {
+		f.results = f.reader.Fetch(ctx, f.params(bytesMax), f.reads, f.results)
+	}
+	f.shape()
+	id, err := sessions.finish(&x, f.wants, f.answers, f.told, f.follower(), now())
+	if err != nil {
+		f.release()
+	}
+	resp.SessionID, resp.ErrorCode = id, protocol.CodeOf(err)
+	if err == nil {
+		resp.Topics, resp.Nodes = f.group(), f.hints.nodes
+	}
+	return resp.Encode()
+}
+
+func (f *fetching) replicaID() cluster.BrokerID {
+	if f.request.Version >= 15 {
+		return cluster.BrokerID(f.request.ReplicaState.ID)
+	}
+	return cluster.BrokerID(f.request.ReplicaID)
+}
+
+func (f *fetching) follower() bool { return f.replicaID() >= 0 }
+
+// readCommitted is the isolation level of consumers that see decided transactions only.
+const readCommitted = 1
+
+// futureReplica is the id under which a broker reads from itself while it moves a replica between its directories.
+const futureReplica = -3
+
+func (f *fetching) params(bytesMax int) *replica.FetchParams {
+	r := f.request
+	p := &replica.FetchParams{ReplicaID: f.replicaID(), BrokerEpoch: cluster.BrokerEpoch(r.ReplicaState.Epoch),
+		Bound: boundOf(int32(f.replicaID()), r.IsolationLevel), HardLimit: r.Version <= 2,
+		WaitMax: time.Duration(r.MaxWaitMillis) * time.Millisecond, BytesMax: min(int(r.MaxBytes), bytesMax)}
+	p.BytesMin = min(int(r.MinBytes), p.BytesMax)
+	p.LeaderOnly = f.follower() || p.ReplicaID != futureReplica && r.Version < 11
+	return p
+}
+
+// boundOf is how far a reader may see.
+func boundOf(replicaID int32, isolation int8) log.Bound {
+	switch {
+	case replicaID >= 0 || replicaID == futureReplica:
+		return log.ToLogEnd
+	case isolation == readCommitted:
+		return log.ToLastStable
+	}
+	return log.ToHighWatermark
+}
+
+// split orders wants such that the partitions that do not exist are the last, and lists the others for reading.
+func (f *fetching) split(image *cluster.Metadata) {
+	exists := func(q *replica.FetchPartition) bool {
+		return q.Topic != "" && image.Partition(q.TopicPartition) != nil
+	}
+	var missing []replica.FetchPartition
+	for i := range f.wants {
+		if q := &f.wants[i]; exists(q) {
+			f.reads = append(f.reads, *q)
+		} else {
+			missing = append(missing, *q)
+		}
+	}
+	if missing != nil {
+		f.wants = append(append(f.wants[:0], f.reads...), missing...)
+	}
+}
+
+// shape makes the answers.
+func (f *fetching) shape() {
+	for i := range f.wants {
+		q := &f.wants[i]
+		if i < len(f.results) {
+			f.answers = append(f.answers, f.answer(q, &f.results[i]))
+			continue
+		}
+		err := errNoSuchTopic
+		if q.Topic == "" {
+			err = errUnknownTopicID
+		}
+		f.answers = append(f.answers, f.refused(q, err))
+	}
+	f.told = append(f.told, make([]bool, len(f.answers))...)
+}
+
+func (f *fetching) refused(q *replica.FetchPartition, err error) protocol.FetchPartition {
+	a := protocol.NewFetchPartition(q.Partition, protocol.CodeOf(err))
+	switch a.ErrorCode {
+	case kerr.KafkaStorageError.Code:
+		if f.request.Version <= 5 {
+			a.ErrorCode = kerr.NotLeaderForPartition.Code // readers of old know no other that makes them look for the leader
+		}
+	case kerr.NotLeaderForPartition.Code, kerr.FencedLeaderEpoch.Code:
+		if f.request.Version >= 16 {
+			id, epoch := f.hints.add(f.reader, q.TopicPartition, f.call.Listener)
+			a.CurrentLeader = &protocol.LeaderIDAndEpoch{ID: id, Epoch: epoch}
+		}
+	}
+	return a
+}
+
+// answer shapes one result. The result's file range goes over into the answer.
+func (f *fetching) answer(q *replica.FetchPartition, r *replica.FetchResult) protocol.FetchPartition {
+	if r.Err != nil {
+		return f.refused(q, r.Err)
+	}
+	a := protocol.FetchPartition{Partition: q.Partition, HighWatermark: r.HighWatermark, LastStableOffset: r.LastStable,
+		LogStartOffset: r.LogStart, PreferredReadReplica: int32(r.ReadFrom)}
+	if r.Diverging.Epoch >= 0 {
+		a.DivergingEpoch = &protocol.EpochEndOffset{Epoch: int32(r.Diverging.Epoch), EndOffset: r.Diverging.End}
+	}
+	if r.Aborted != nil {
+		a.AbortedTransactions = make([]protocol.AbortedTransaction, len(r.Aborted))
+		for i, t := range r.Aborted {
+			a.AbortedTransactions[i] = protocol.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
+		}
+	}
+	if f.request.Version < 10 {
+		if err := f.convert(r); err != nil {
+			r.Release()
+			return f.refused(q, err)
+		}
+	}
+	if r.Records != nil {
+		a.Records.Range, r.Records = r.Records, nil
+	}
+	return a
+}
+
+// convert gives readers of old what they can read, or an error.
+func (f *fetching) convert(r *replica.FetchResult) error {
+	if r.Config().Messages.CompressionType == "zstd" {
+		return errZstdTooNew
+	}
+	return nil
+}
+
+// group gathers the answers that the reader is told by topic. As in Apache Kafka only neighbours meet, so that the order
+// stays.
+func (f *fetching) group() []protocol.FetchTopic {
+	n := 0
+	for i := range f.answers {
+		if f.told[i] {
+			f.answers[n], f.wants[n] = f.answers[i], f.wants[i]
+			n++
+		} else if c := &f.answers[i].Records; c.Range != nil {
+			c.Range.Release() // the partition left the session in the meantime
+		}
+	}
+	for begin := 0; begin < n; {
+		q, end := &f.wants[begin], begin+1
+		for end < n && f.wants[end].Topic == q.Topic && f.wants[end].TopicID == q.TopicID {
+			end++
+		}
+		f.topics = append(f.topics, protocol.FetchTopic{Topic: q.Topic, TopicID: q.TopicID, Partitions: f.answers[begin:end]})
+		begin = end
+	}
+	return f.topics
+}
+
+// release lets go of the records of an answer that is not given.
+func (f *fetching) release() {
+	for i := range f.answers {
+		if c := &f.answers[i].Records; c.Range != nil {
+			c.Range.Release()
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package handlers
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+	"gokafka/cluster/replica"
+	"gokafka/protocol"
+)
+
+// Fetch sessions (KIP-227): a reader of many partitions names them once. Its next requests carry only what it wants
+// changed, and the answers only partitions in which something has changed. The broker keeps the list, in a cache of
+// bounded size; a reader whose session is evicted is told so and begins anew.
+
+// Session ids and epochs with a meaning.
+const (
+	noSession         int32 = 0
+	sessionEpochFirst int32 = 0  // the request begins a session
+	sessionEpochFinal int32 = -1 // the request ends it, or never wanted one
+)
+
+// sessionIdleMax is how long a session is safe from others that want its place, and how young a session must be to be
+// spared by those that are larger.
+const sessionIdleMax = 2 * time.Minute
+
+var (
+	errSessionNotFound = fmt.Errorf("no such fetch session: %w", kerr.FetchSessionIDNotFound)
+	errSessionEpoch    = fmt.Errorf("request is not the next one of its fetch session: %w", kerr.InvalidFetchSessionEpoch)
+	errSessionTopicID  = fmt.Errorf("fetch session and request differ in using topic ids: %w", kerr.FetchSessionTopicIDError)
+)
+
+// nextSessionEpoch follows an epoch. It wraps to 1, since 0 means a new session.
+func nextSessionEpoch(epoch int32) int32 {
+	switch {
+	case epoch < 0:
+		return sessionEpochFinal
+	case epoch == math.MaxInt32:
+		return 1
+	}
+	return epoch + 1
+}
+
+// sessionKey names a partition in a session: by the topic's id if the session uses ids, else by its name.
+type sessionKey struct {
+	topic     string
+	id        protocol.TopicID
+	partition int32
+}
+
+func keyOf(q *replica.FetchPartition) sessionKey {
+	if q.TopicID.IsZero() {
+		return sessionKey{topic: q.Topic, partition: q.Partition}
+	}
+	return sessionKey{id: q.TopicID, partition: q.Partition}
+}
+
+// sessionPartition is what the reader wants of a partition, and what it was told last. It is an element of the
+// session's list.
+type sessionPartition struct {
+	want          replica.FetchPartition
+	highWatermark int64
+	logStart      int64
+	prev, next    *sessionPartition
+}
+
+// tell reports whether the reader must hear of a result, and remembers what it then knows.
+func (s *sessionPartition) tell(r *protocol.FetchPartition) bool {
+	must := r.Records.Len() > 0 || r.PreferredReadReplica >= 0 || r.DivergingEpoch != nil
+	if s.highWatermark != r.HighWatermark {
+		s.highWatermark, must = r.HighWatermark, true
+	}
+	if s.logStart != r.LogStartOffset {
+		s.logStart, must = r.LogStartOffset, true
+	}
+	if r.ErrorCode != 0 {
+		s.highWatermark, must = -1, true
+	}
+	return must
+}
+
+// fetchSession is one reader's list of partitions, in the order in which they are read: those that gave records go to
+// the end, so that all get their turn when the limits are small.
+type fetchSession struct {
+	id         int32
+	privileged bool // a follower's
+	usesIDs    bool
+	created    time.Time
+
+	// Guarded by the cache's lock.
+	used time.Time
+	size int // of partitions, as of used
+
+	mu         sync.Mutex // of what follows; taken after the cache's
+	epoch      int32      // that the next request must carry
+	partitions map[sessionKey]*sessionPartition
+	list       sessionPartition // sentinel
+}
+
+func (s *fetchSession) find(q *replica.FetchPartition) *sessionPartition {
+	return s.partitions[keyOf(q)]
+}
+
+func (s *fetchSession) pushBackLocked(p *sessionPartition) {
+	p.prev, p.next = s.list.prev, &s.list
+	p.prev.next, p.next.prev = p, p
+}
+
+func unlink(p *sessionPartition) { p.prev.next, p.next.prev = p.next, p.prev }
+
+// setLocked adds a partition or changes what is wanted of it. What the reader knows of it stays.
+func (s *fetchSession) setLocked(q *replica.FetchPartition) *sessionPartition {
+	key := keyOf(q)
+	p := s.partitions[key]
+	if p == nil {
+		p = &sessionPartition{highWatermark: -1, logStart: -1}
+		s.partitions[key] = p
+		s.pushBackLocked(p)
+	}
+	p.want = *q
+	return p
+}
+
+func (s *fetchSession) forgetLocked(key sessionKey) {
+	if p := s.partitions[key]; p != nil {
+		unlink(p)
+		delete(s.partitions, key)
+	}
+}
+
+// fetchSessions is the cache of sessions.
+type fetchSessions struct {
+	slots int // max.incremental.fetch.session.cache.slots
+
+	mu       sync.Mutex
+	sessions map[int32]*fetchSession
+}
+
+func newFetchSessions(slots int) *fetchSessions {
+	return &fetchSessions{slots: slots, sessions: map[int32]*fetchSession{}}
+}
+
+// fetchContext is what one request means to its session.
+type fetchContext struct {
+	err     error         // the request is refused
+	session *fetchSession // nil: sessionless, or a full request whose session is made with its answer
+	wants   bool          // a session, if there is room
+	epoch   int32         // of the request
+	usesIDs bool
+}
+
+// resolve finds out what a request is to its session, and appends the partitions that are to be read to dst. They have no
+// topic name where the id is unknown.
+func (c *fetchSessions) resolve(r *kmsg.FetchRequest, image *cluster.Metadata, now time.Time, dst []replica.FetchPartition) (fetchContext, []replica.FetchPartition) {
+	x := fetchContext{epoch: r.SessionEpoch, usesIDs: r.Version >= 13}
+	if r.SessionEpoch == sessionEpochFirst || r.SessionEpoch == sessionEpochFinal {
+		c.drop(r.SessionID)
+		x.wants = r.SessionEpoch == sessionEpochFirst
+		return x, appendWanted(dst, r, image)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[r.SessionID]
+	if s == nil {
+		x.err = errSessionNotFound
+		return x, dst
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.epoch != r.SessionEpoch:
+		x.err = errSessionEpoch
+		return x, dst
+	case s.usesIDs != x.usesIDs:
+		x.err = errSessionTopicID
+		return x, dst
+	}
+	s.updateLocked(r, image)
+	if len(s.partitions) == 0 {
+		delete(c.sessions, s.id)
+		return x, appendWanted(dst, r, image)
+	}
+	s.used, s.size = now, len(s.partitions)
+	s.epoch = nextSessionEpoch(s.epoch)
+	x.session = s
+	return x, s.appendAllLocked(dst, image)
+}
+
+// updateLocked carries out what a request changes in the list.
+func (s *fetchSession) updateLocked(r *kmsg.FetchRequest, image *cluster.Metadata) {
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		for j := range t.Partitions {
+			q := wanted(t, j, r.Version, image)
+			s.setLocked(&q)
+		}
+	}
+	for i := range r.ForgottenTopics {
+		t := &r.ForgottenTopics[i]
+		key := sessionKey{topic: t.Topic}
+		if s.usesIDs {
+			key = sessionKey{id: t.TopicID}
+		}
+		for _, key.partition = range t.Partitions {
+			s.forgetLocked(key)
+		}
+	}
+}
+
+// appendAllLocked lists all partitions of the session, resolving names of ids that were unknown before.
+func (s *fetchSession) appendAllLocked(dst []replica.FetchPartition, image *cluster.Metadata) []replica.FetchPartition {
+	for p := s.list.next; p != &s.list; p = p.next {
+		if p.want.Topic == "" {
+			p.want.Topic = nameOf(p.want.TopicID, image)
+		}
+		dst = append(dst, p.want)
+	}
+	return dst
+}
+
+func appendWanted(dst []replica.FetchPartition, r *kmsg.FetchRequest, image *cluster.Metadata) []replica.FetchPartition {
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		for j := range t.Partitions {
+			dst = append(dst, wanted(t, j, r.Version, image))
+		}
+	}
+	return dst
+}
+
+func wanted(t *kmsg.FetchRequestTopic, j int, version int16, image *cluster.Metadata) replica.FetchPartition {
+	p := &t.Partitions[j]
+	q := replica.FetchPartition{
+		TopicPartition: protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition},
+		Offset:         p.FetchOffset, LogStart: p.LogStartOffset, BytesMax: p.PartitionMaxBytes,
+		LeaderEpoch: cluster.LeaderEpoch(p.CurrentLeaderEpoch), LastFetchedEpoch: cluster.LeaderEpoch(p.LastFetchedEpoch),
+	}
+	if version >= 13 {
+		q.TopicID = t.TopicID
+		q.Topic = nameOf(q.TopicID, image)
+	}
+	return q
+}
+
+func nameOf(id protocol.TopicID, image *cluster.Metadata) string {
+	if t := image.TopicByID(id); t != nil && !id.IsZero() {
+		return t.Name
+	}
+	return ""
+}
+
+// finish decides what of the answer the reader is told: all without an incremental session, else what is news. The
+// results are in the order of the partitions that resolve gave; those to be left out lose their place in the result.
+func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, results []protocol.FetchPartition, told []bool, follower bool, now time.Time) (id int32, err error) {
+	if x.session == nil {
+		for i := range told {
+			told[i] = true
+		}
+		if !x.wants || len(wants) == 0 {
+			return noSession, nil
+		}
+		return c.create(x, wants, results, follower, now), nil
+	}
+	s := x.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != nextSessionEpoch(x.epoch) {
+		return s.id, errSessionEpoch
+	}
+	for i := range wants {
+		p := s.find(&wants[i])
+		if p == nil {
+			continue
+		}
+		told[i] = p.tell(&results[i])
+		if results[i].Records.Len() > 0 {
+			unlink(p)
+			s.pushBackLocked(p)
+		}
+	}
+	return s.id, nil
+}
+
+// create makes a session of a full request, if there is room.
+func (c *fetchSessions) create(x *fetchContext, wants []replica.FetchPartition, results []protocol.FetchPartition, follower bool, now time.Time) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sessions) >= c.slots && !c.evictLocked(follower, len(wants), now) {
+		return noSession
+	}
+	s := &fetchSession{id: c.newIDLocked(), privileged: follower, usesIDs: x.usesIDs, created: now, used: now,
+		epoch: nextSessionEpoch(sessionEpochFirst), partitions: make(map[sessionKey]*sessionPartition, len(wants))}
+	s.list.prev, s.list.next = &s.list, &s.list
+	for i := range wants {
+		p := s.setLocked(&wants[i])
+		p.highWatermark, p.logStart = results[i].HighWatermark, results[i].LogStartOffset
+	}
+	s.size = len(s.partitions)
+	c.sessions[s.id] = s
+	return s.id
+}
+
+func (c *fetchSessions) newIDLocked() int32 {
+	for {
+		id := 1 + rand.Int32N(math.MaxInt32-1)
+		if c.sessions[id] == nil {
+			return id
+		}
+	}
+}
+
+// evictLocked makes room for a session of some size: by the one that has been idle longest, if it has been for long; else by
+// the least one, if the newcomer is not less. Followers are above consumers. A session is safe from its equals for its first
+// two minutes, except that a follower may take a consumer's place at any time.
+func (c *fetchSessions) evictLocked(follower bool, size int, now time.Time) bool {
+	var idlest, least *fetchSession
+	for _, s := range c.sessions {
+		if idlest == nil || s.used.Before(idlest.used) {
+			idlest = s
+		}
+		settled := now.Sub(s.created) > sessionIdleMax
+		if (settled || follower && !s.privileged) && (least == nil || s.less(least)) {
+			least = s
+		}
+	}
+	switch {
+	case idlest != nil && now.Sub(idlest.used) > sessionIdleMax:
+		delete(c.sessions, idlest.id)
+	case least != nil && !(&fetchSession{privileged: follower, size: size}).less(least):
+		delete(c.sessions, least.id)
+	default:
+		return false
+	}
+	return true
+}
+
+// less orders sessions by worth.
+func (s *fetchSession) less(t *fetchSession) bool {
+	if s.privileged != t.privileged {
+		return !s.privileged
+	}
+	if s.size != t.size {
+		return s.size < t.size
+	}
+	return s.id < t.id
+}
+
+func (c *fetchSessions) drop(id int32) {
+	if id == noSession {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sessions, id)
+}

@@ -1,0 +1,256 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+	"gokafka/cluster/replica"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// Produce, v0 to v11.
+//
+// Behaviour: every partition is refused or appended on its own, in the order of the request. acks=1 answers after the
+// local append; acks=-1 when the in-sync replicas have the records, or at the timeout, when they stay in the log all the
+// same; acks=0 has no answer, and an error closes the connection. A broker without a transaction coordinator has no open
+// transactions, so records of one are refused as not belonging to any.
+//
+// Versions: 2 log append time; 3 transactional id, and exactly one batch of magic 2 per partition; 5 log start offset; 7
+// zstd; 8 errors per record; 9 flexible; 10 the current leader with NOT_LEADER_OR_FOLLOWER (KIP-951); 11
+// TRANSACTION_ABORTABLE (KIP-890). Older ones may carry sets of magic 0 and 1.
+
+// appender is what Produce asks of the replicas.
+type appender interface {
+	leaderHints
+	Append(tp protocol.TopicPartition, records []byte, acks int16, o log.AppendOptions) (replica.Appended, error)
+	AwaitAcks(ctx context.Context, deadline time.Time, acks []replica.Ack)
+}
+
+// adminClientID is what the admin client sends as its client id; by it alone Apache Kafka lets tools write to internal topics.
+const adminClientID = "__admin_client"
+
+var (
+	errNoBatch       = fmt.Errorf("no record batch: %w", kerr.InvalidRecord)
+	errNotOneBatch   = fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
+	errOldMagic      = fmt.Errorf("record batch of an old magic: %w", kerr.InvalidRecord)
+	errEarlyZstd     = fmt.Errorf("zstd in a request that is too old for it: %w", kerr.UnsupportedCompressionType)
+	errInternalTopic = fmt.Errorf("clients may not write to internal topics: %w", kerr.InvalidTopicException)
+	errNotInTxn      = fmt.Errorf("partition was not added to the transaction: %w", kerr.InvalidTxnState)
+	errNotInTxnAbort = fmt.Errorf("partition was not added to the transaction: %w", kerr.TransactionAbortable)
+	errManyProducers = fmt.Errorf("records of more than one transactional producer: %w", kerr.InvalidProducerIDMapping)
+	errNoTxnID       = fmt.Errorf("transactional records without a transactional id: %w", kerr.TransactionalIDAuthorizationFailed)
+	errNoSuchTopic   = fmt.Errorf("no such topic or partition: %w", kerr.UnknownTopicOrPartition)
+	errBadAcks       = fmt.Errorf("acks is not -1, 0 or 1: %w", kerr.InvalidRequiredAcks)
+)
+
+var notInTxnMessage = "Partition was not added to the transaction"
+
+func produce(a appender) API {
+	return onTwoStage(0, 11, func(_ context.Context, c *Call, r *kmsg.ProduceRequest) (Answer, Wait, error) {
+		p := production{appender: a, call: c, request: r, response: r.ResponseKind().(*kmsg.ProduceResponse)}
+		p.run()
+		if r.Acks == replica.AcksNone {
+			return Answer{}, nil, p.failure
+		}
+		if len(p.acks) == 0 {
+			return p.answer(), nil, nil
+		}
+		deadline := c.Received.Add(time.Duration(r.TimeoutMillis) * time.Millisecond)
+		return Answer{}, func(ctx context.Context) (Answer, error) {
+			p.await(ctx, deadline)
+			return p.answer(), nil
+		}, nil
+	})
+}
+
+// production is one Produce request on its way.
+type production struct {
+	appender appender
+	call     *Call
+	request  *kmsg.ProduceRequest
+	response *kmsg.ProduceResponse
+
+	acks    []replica.Ack // of partitions that are appended and not committed yet
+	waiting []*kmsg.ProduceResponseTopicPartition
+	hints   hints
+	failure error // acks=0: the first error of a partition
+}
+
+// run appends what can be appended.
+func (p *production) run() {
+	refused := p.refusal()
+	p.response.Topics = make([]kmsg.ProduceResponseTopic, len(p.request.Topics))
+	for i := range p.request.Topics {
+		in, out := &p.request.Topics[i], &p.response.Topics[i]
+		out.Topic = in.Topic
+		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(in.Partitions))
+		for j := range in.Partitions {
+			tp := protocol.TopicPartition{Topic: in.Topic, Partition: in.Partitions[j].Partition}
+			p.partition(tp, in.Partitions[j].Records, refused, &out.Partitions[j])
+		}
+	}
+}
+
+// refusal is the error that all partitions get, if any: transactional records must be of one producer, and say which
+// transactional id they are under. It is derived from the batches, not from the request's field.
+func (p *production) refusal() error {
+	producer, transactional := int64(0), false
+	for i := range p.request.Topics {
+		for j := range p.request.Topics[i].Partitions {
+			b, _, err := protocol.NextBatch(p.request.Topics[i].Partitions[j].Records)
+			if err != nil || b == nil || !b.Transactional() || !b.HasProducerID() {
+				continue
+			}
+			if transactional && b.ProducerID() != producer {
+				return errManyProducers
+			}
+			producer, transactional = b.ProducerID(), true
+		}
+	}
+	if transactional && p.request.TransactionID == nil {
+		return errNoTxnID
+	}
+	return nil
+}
+
+// partition appends the records of one partition and fills in its answer.
+func (p *production) partition(tp protocol.TopicPartition, records []byte, refused error, out *kmsg.ProduceResponseTopicPartition) {
+	out.Default()
+	out.Partition, out.BaseOffset = tp.Partition, -1
+	if refused == nil {
+		refused = p.check(tp, records)
+	}
+	if refused != nil {
+		p.fail(tp, out, refused)
+		return
+	}
+	a, err := p.appender.Append(tp, records, p.request.Acks, log.AppendOptions{})
+	if err != nil {
+		if tellsLogStart(err) {
+			out.LogStartOffset = a.LogStartOffset
+		}
+		p.fail(tp, out, err)
+		return
+	}
+	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = a.FirstOffset, a.AppendTime, a.LogStartOffset
+	if p.request.Acks == replica.AcksAll && !a.Committed {
+		p.acks = append(p.acks, replica.Ack{TopicPartition: tp, Required: a.LastOffset + 1})
+		p.waiting = append(p.waiting, out)
+	}
+}
+
+// check is what a request is refused for before the partition's log sees it, in Apache Kafka's order.
+func (p *production) check(tp protocol.TopicPartition, records []byte) error {
+	if p.appender.Metadata().Partition(tp) == nil {
+		return errNoSuchTopic
+	}
+	transactional, err := checkBatches(p.request.Version, records)
+	switch {
+	case err != nil:
+		return err
+	case transactional && p.request.Version > 10:
+		return errNotInTxnAbort
+	case transactional:
+		return errNotInTxn
+	case p.request.Acks < replica.AcksAll || p.request.Acks > replica.AcksLeader:
+		return errBadAcks
+	case cluster.InternalTopic(tp.Topic) && p.call.ClientID != adminClientID:
+		return errInternalTopic
+	}
+	return nil
+}
+
+// checkBatches applies the rules of a request's version to one partition's records. A cut batch after a whole one was
+// always forgiven. Requests before v3 are not held to anything here, since clients have sent them any magic.
+func checkBatches(version int16, records []byte) (transactional bool, err error) {
+	first, rest, err := protocol.NextBatch(records)
+	if first == nil || err != nil {
+		if version >= 3 && err == nil {
+			err = errNoBatch
+		}
+		return false, err
+	}
+	transactional = first.Transactional() && first.HasProducerID()
+	if version < 3 {
+		return transactional, nil
+	}
+	switch {
+	case first.Magic() != 2:
+		return transactional, errOldMagic
+	case version < 7 && first.Codec() == protocol.Zstd:
+		return transactional, errEarlyZstd
+	}
+	if second, _, err := protocol.NextBatch(rest); second != nil || err != nil {
+		return transactional, errors.Join(errNotOneBatch, err)
+	}
+	return transactional, nil
+}
+
+// tellsLogStart reports whether the answer to an error has the log start offset: those that any stale or oversized
+// request gets do not.
+func tellsLogStart(err error) bool {
+	switch protocol.CodeOf(err) {
+	case kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.MessageTooLarge.Code,
+		kerr.RecordListTooLarge.Code, kerr.CorruptMessage.Code, kerr.KafkaStorageError.Code:
+		return false
+	}
+	return true
+}
+
+func (p *production) fail(tp protocol.TopicPartition, out *kmsg.ProduceResponseTopicPartition, err error) {
+	if p.failure == nil {
+		p.failure = fmt.Errorf("produce to %s with acks=0: %w: %w", tp, err, ErrClose)
+	}
+	out.ErrorCode = protocol.CodeOf(err)
+	out.ErrorMessage, out.ErrorRecords = details(err)
+	if out.ErrorCode == kerr.NotLeaderForPartition.Code && p.request.Version >= 10 {
+		out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = p.hints.add(p.appender, tp, p.call.Listener)
+	}
+}
+
+// details are the texts of an answer (v8+): Apache Kafka tells them for invalid records, and for a partition that the
+// transaction coordinator does not know of.
+func details(err error) (message *string, records []kmsg.ProduceResponseTopicPartitionErrorRecord) {
+	invalid, ok := errors.AsType[*log.InvalidRecordsError](err)
+	switch {
+	case ok:
+		text := invalid.Error()
+		return &text, recordErrors(invalid.Records)
+	case errors.Is(err, errNotInTxn):
+		return &notInTxnMessage, nil
+	}
+	return nil, nil
+}
+
+func recordErrors(invalid []log.RecordError) []kmsg.ProduceResponseTopicPartitionErrorRecord {
+	out := make([]kmsg.ProduceResponseTopicPartitionErrorRecord, len(invalid))
+	for i := range invalid {
+		out[i].RelativeOffset, out[i].ErrorMessage = invalid[i].BatchIndex, &invalid[i].Message
+	}
+	return out
+}
+
+// await blocks until the acks are in, and fills in what became of them. The offsets stay in the answer of a failure: the
+// records do stay in the log.
+func (p *production) await(ctx context.Context, deadline time.Time) {
+	p.appender.AwaitAcks(ctx, deadline, p.acks)
+	for i, a := range p.acks {
+		if a.Err != nil {
+			p.fail(a.TopicPartition, p.waiting[i], a.Err)
+		}
+	}
+}
+
+func (p *production) answer() Answer {
+	for _, n := range p.hints.nodes {
+		p.response.Brokers = append(p.response.Brokers, kmsg.ProduceResponseBroker{NodeID: n.ID, Host: n.Host, Port: n.Port, Rack: n.Rack})
+	}
+	return Answer{Response: p.response}
+}
