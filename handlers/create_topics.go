@@ -41,10 +41,10 @@ func createTopics(a active, maker topicMaker) API {
 		var index []int
 		for i, t := range req.Topics {
 			resp.Topics[i] = kmsg.NewCreateTopicsResponseTopic()
-			resp.Topics[i].Topic = t.Topic
+			resp.Topics[i].Topic, resp.Topics[i].Configs = t.Topic, []kmsg.CreateTopicsResponseTopicConfig{}
 			switch {
 			case !isActive:
-				resp.Topics[i].ErrorCode = kerr.NotController.Code
+				resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = kerr.NotController.Code, new("")
 			case refused[t.Topic] != "":
 				resp.Topics[i].ErrorCode, resp.Topics[i].ErrorMessage = kerr.InvalidRequest.Code, new(refused[t.Topic])
 			default:
@@ -102,7 +102,6 @@ func brokerIDs(ids []int32) []cluster.BrokerID {
 func fillCreated(t *kmsg.CreateTopicsResponseTopic, r admin.TopicResult) {
 	t.ErrorCode, t.ErrorMessage = protocol.CodeOf(r.Err), admin.MessageOf(r.Err)
 	t.TopicID = r.ID
-	t.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 	if r.Err != nil {
 		return
 	}

@@ -23,7 +23,7 @@ type topicDeleter interface {
 // files go later. A topic that is asked for twice is deleted once and answered twice.
 //
 // Versions: 1 throttle time · 3 TOPIC_DELETION_DISABLED · 5 error message, may be refused over quota · 6 topic ids.
-func deleteTopics(cfg *config.Broker, i image, a active, deleter topicDeleter) API {
+func deleteTopics(cfg *config.Broker, i clusterImage, a active, deleter topicDeleter) API {
 	return on(0, 6, func(ctx context.Context, _ *Call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
 		resp.Topics = askedToDelete(req)

@@ -1,5 +1,7 @@
 package handlers
 
+import "gokafka/cluster/config"
+
 // Deps is what the handlers ask: the parts of the broker, each as the small interface that its handler declares.
 type Deps struct {
 	Replicas    replicas
@@ -7,6 +9,9 @@ type Deps struct {
 	ProducerIDs producerIDs
 	Directories directories
 
+	Config            *config.Broker
+	Admin             administrator
+	Controller        controller
 	Groups            groupCoordinator
 	Image             clusterImage
 	InternalTopics    internalTopics
@@ -22,4 +27,22 @@ type replicas interface {
 	epochs
 	recordDeleter
 	producerLister
+}
+
+// administrator is cluster/admin.Admin, in the parts that single handlers declare.
+type administrator interface {
+	topicCreator
+	topicMaker
+	topicDeleter
+	topicGrower
+	configDescriber
+	configReplacer
+	configAlterer
+}
+
+// controller is this broker's controller, whether it is the cluster's or not.
+type controller interface {
+	active
+	leaderElector
+	reassigner
 }

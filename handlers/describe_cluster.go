@@ -15,7 +15,7 @@ import (
 // Behaviour: as Metadata's; a controller that the client could not reach is not told.
 //
 // Versions: 1 the kind of endpoint (KIP-919). Only brokers have some here.
-func describeCluster(i image) API {
+func describeCluster(i clusterImage) API {
 	return on(0, 1, func(_ context.Context, c *Call, req *kmsg.DescribeClusterRequest) (*kmsg.DescribeClusterResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 		const brokers, controllers = 1, 2

@@ -13,11 +13,6 @@ import (
 	"gokafka/protocol"
 )
 
-// image is the cluster as this broker was told of it.
-type image interface {
-	Metadata() *cluster.Metadata
-}
-
 // topicCreator makes topics that a client asked for before they exist. Its errors are never nil: LEADER_NOT_AVAILABLE is success.
 type topicCreator interface {
 	AutoCreate(ctx context.Context, names []string) []error
@@ -31,7 +26,7 @@ type topicCreator interface {
 // Versions: 0 empty list means all topics, replicas that are down are left out · 1 null means all; controller, internal flag, rack
 // · 2 cluster id · 3 throttle time · 4 the client may forbid creation · 5 offline replicas · 6 LISTENER_NOT_FOUND · 7 leader epoch
 // · 8 authorized operations · 10 topic ids in answers (KIP-516) · 11 no cluster operations (KIP-700) · 12 topic ids in questions.
-func metadata(cfg *config.Broker, i image, creator topicCreator) API {
+func metadata(cfg *config.Broker, i clusterImage, creator topicCreator) API {
 	return on(0, 12, func(ctx context.Context, c *Call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
 		m := i.Metadata()
 		if bad := badMetadataTopics(req); bad != nil {

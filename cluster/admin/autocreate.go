@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,6 +32,14 @@ func (a *Admin) AutoCreate(ctx context.Context, names []string) []error {
 		}
 	}
 	return errs
+}
+
+// CreateInternal makes one of the brokers' own topics. Its error is AutoCreate's, but nil for a topic on its way.
+func (a *Admin) CreateInternal(ctx context.Context, topic string) error {
+	if err := a.AutoCreate(ctx, []string{topic})[0]; !errors.Is(err, kerr.LeaderNotAvailable) {
+		return err
+	}
+	return nil
 }
 
 // claim keeps two clients that ask for the same new topic from both creating it.
