@@ -162,6 +162,15 @@ func shapeSizes(s *shape, sizes map[string]int) map[string]int {
 	return sizes
 }
 
+func TestKeepsFrame(t *testing.T) {
+	keeps := map[int16]bool{0: true, 11: true, 14: true, 36: true, 39: true, 40: true, 51: true, 58: true}
+	eachRequest(t, func(t *testing.T, key, version int16) {
+		if got := KeepsFrame(key, version); got != keeps[key] {
+			t.Errorf("keeps its frame: %v", got)
+		}
+	})
+}
+
 func uvarint(v uint64) []byte {
 	var e encoder
 	e.uvarint(int(v))

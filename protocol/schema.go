@@ -52,8 +52,9 @@ type shape struct {
 	fields   []step
 	tagged   []step
 	flexible bool
-	wireMin  int // the fewest bytes that the structure takes on the wire
-	size     int // the bytes that one kmsg structure takes in memory, without what it points to
+	bytes    bool // there are bytes in it, which kmsg does not copy
+	wireMin  int  // the fewest bytes that the structure takes on the wire
+	size     int  // the bytes that one kmsg structure takes in memory, without what it points to
 }
 
 // step is a field of a shape, or several scalars in a row.
@@ -98,6 +99,13 @@ func isFlexible(key, version int16) (flexible, known bool) {
 	return known && rs.flexible >= 0 && version >= rs.flexible, known
 }
 
+// KeepsFrame reports whether a decoded request of this kind points into the frame that it came in. The values of tags that
+// kmsg does not know do too, and are not counted: nobody looks at them.
+func KeepsFrame(key, version int16) bool {
+	rs, known := shapes()[key]
+	return !known || version < 0 || int(version) >= len(rs.versions) || rs.versions[version].bytes
+}
+
 // newShape leaves out what the version does not have, and joins scalars that follow each other.
 func newShape(nodes []node, version int16, flexible bool) *shape {
 	s := &shape{flexible: flexible, size: sizeInMemory(nodes)}
@@ -105,7 +113,9 @@ func newShape(nodes []node, version int16, flexible bool) *shape {
 		st := step{kind: n.kind, nullable: n.nullable.has(version), tag: n.tag, width: n.width, name: n.name}
 		if n.kind == kindStruct || n.kind == kindStructs {
 			st.shape = newShape(n.children, version, flexible)
+			s.bytes = s.bytes || st.shape.bytes
 		}
+		s.bytes = s.bytes || n.kind == kindBytes
 		switch last := len(s.fields) - 1; {
 		case n.tag >= 0:
 			// kmsg reads a tag that it knows in every flexible version, so every version is checked.

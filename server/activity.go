@@ -1,0 +1,58 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// transferGrace and transferRateMin bound a frame on its way in and an answer on its way out.
+	transferGrace   = 30 * time.Second
+	transferRateMin = 4 << 10 // bytes per second
+
+	// goneCheckAfter is how long a handler runs before the watcher asks whether its client is still there, goneGrace how long it
+	// may run on for a client that has shut down its side of the connection. It may still be reading, if few do.
+	goneCheckAfter = 5 * time.Second
+	goneGrace      = 30 * time.Second
+)
+
+// instant is a moment that one goroutine sets and others read; the zero value is none.
+type instant struct{ nanos atomic.Int64 }
+
+func (i *instant) set(t time.Time) { i.nanos.Store(t.UnixNano()) }
+func (i *instant) clear()          { i.nanos.Store(0) }
+func (i *instant) isSet() bool     { return i.nanos.Load() != 0 }
+
+// age is how long ago the moment is; zero when there is none.
+func (i *instant) age(now time.Time) time.Duration {
+	n := i.nanos.Load()
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(now.UnixNano() - n)
+}
+
+// transfer is a frame or an answer on its way.
+type transfer struct {
+	began instant
+	bytes atomic.Int64
+}
+
+func (t *transfer) begin(now time.Time) {
+	t.bytes.Store(0)
+	t.began.set(now)
+}
+
+func (t *transfer) end() { t.began.clear() }
+
+// overdue reports whether the transfer should be over by now.
+func (t *transfer) overdue(now time.Time) bool {
+	return t.began.age(now) > transferGrace+time.Duration(t.bytes.Load())*time.Second/transferRateMin
+}
+
+// activity is what a connection is doing, for the watcher to see.
+type activity struct {
+	in, out  transfer
+	idle     instant // since when the reader waits for a frame to begin
+	handling instant // since when the reader is in a handler
+}

@@ -1,0 +1,299 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"gokafka/handlers"
+	"gokafka/protocol"
+)
+
+// pendingMax is how many answers a connection may owe before no more of its requests are read.
+const pendingMax = 16
+
+// conn is one connection. Its reader goroutine owns everything but what answers guards and activity shares.
+type conn struct {
+	server   *Server
+	listener *listener
+	nc       net.Conn
+	peer     netip.AddrPort
+	frames   *protocol.FrameReader
+	out      sender
+	answers  answers
+	activity activity
+	received time.Time // when the first byte of the frame in hand came
+
+	clientID, clientIDBytes       string // of the last request; the bytes may not be UTF-8
+	softwareName, softwareVersion string
+
+	ctx    context.Context // ends when nobody can read an answer any more
+	cancel context.CancelFunc
+}
+
+// exchange is a request and its answer, now or later.
+type exchange struct {
+	entry  *entry
+	call   *handlers.Call
+	answer handlers.Answer
+	wait   handlers.Wait // nil when the answer is complete
+}
+
+func newConn(s *Server, l *listener, nc net.Conn) *conn {
+	c := &conn{server: s, listener: l, nc: nc, peer: remoteAddr(nc)}
+	c.ctx, c.cancel = context.WithCancel(s.ctx)
+	c.frames = protocol.NewFrameReader(c, s.options.RequestBytesMax, s.budget)
+	c.out.init(nc, &c.activity.out)
+	c.answers.room.L = &c.answers.mu
+	return c
+}
+
+// serve reads requests until the connection ends, and returns when every answer it owed is sent or dropped.
+func (c *conn) serve() {
+	err := c.readLoop()
+	c.activity.in.end()
+	c.answers.drain()
+	c.cancel()
+	c.nc.Close()
+	c.logEnd(err)
+}
+
+func (c *conn) readLoop() error {
+	for !c.server.draining.Load() {
+		frame, err := c.nextFrame()
+		if err != nil {
+			return err
+		}
+		err = c.handle(frame)
+		c.frames.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return io.EOF
+}
+
+func (c *conn) nextFrame() ([]byte, error) {
+	now := time.Now()
+	if c.frames.Partial() {
+		c.frameBegins(now)
+	} else {
+		c.activity.idle.set(now)
+	}
+	frame, err := c.frames.Next()
+	c.activity.in.end()
+	switch {
+	case errors.Is(err, protocol.ErrFrameSize):
+		return nil, rejected(err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, io.EOF // a client that went away in the middle; nothing to tell
+	}
+	return frame, err
+}
+
+// Read is what the frame reader reads from: the connection, with the bytes counted as the frame's.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.nc.Read(p)
+	if n > 0 && !c.activity.in.began.isSet() {
+		c.frameBegins(time.Now())
+	}
+	c.activity.in.bytes.Add(int64(n))
+	return n, err
+}
+
+func (c *conn) frameBegins(now time.Time) {
+	c.received = now
+	c.activity.in.begin(now)
+	c.activity.idle.clear()
+}
+
+// handle runs a request's first stage and sends its answer, or leaves that to the writer. An error ends the connection.
+func (c *conn) handle(frame []byte) error {
+	c.activity.handling.set(c.received)
+	x, err := c.beginSafely(frame)
+	c.activity.handling.clear()
+	if err != nil {
+		if x.entry != nil {
+			x.entry.counters.failures.Add(1)
+		}
+		x.release()
+		return err
+	}
+	if c.answers.push(c, x) {
+		return nil
+	}
+	return c.send(x)
+}
+
+// beginSafely turns a panic of a handler into an error: it ends this connection only.
+func (c *conn) beginSafely(frame []byte) (x exchange, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("handler panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return c.begin(frame)
+}
+
+// finish runs a request's second stage, with the same care.
+func (c *conn) finish(x *exchange) (err error) {
+	if x.wait == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("handler panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	x.answer, err = x.wait(c.ctx)
+	x.wait = nil
+	return err
+}
+
+// send writes an answer, if there is one, and releases it.
+func (c *conn) send(x exchange) error {
+	defer x.release()
+	n, err := c.out.answer(x.call, x.answer)
+	if err != nil {
+		return err
+	}
+	x.entry.counters.answered(n, time.Since(x.call.Received))
+	return nil
+}
+
+func (x *exchange) release() {
+	if x.answer.Reply != nil {
+		x.answer.Reply.Release()
+	}
+}
+
+// answers are what a connection owes, in the order of the requests. While there are any, a writer goroutine finishes and
+// sends them; the reader sends only when there are none.
+type answers struct {
+	mu      sync.Mutex
+	room    sync.Cond // signalled when an answer is sent
+	queue   []exchange
+	pending int // in the queue, and in the writer's hand
+	writer  sync.WaitGroup
+}
+
+// push queues an answer that has to wait, for itself or behind others, and waits for room first. It reports false for an
+// answer that the caller is to send now.
+func (a *answers) push(c *conn, x exchange) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.pending == pendingMax {
+		a.room.Wait()
+	}
+	if a.pending == 0 && x.wait == nil {
+		return false
+	}
+	if a.pending == 0 {
+		a.writer.Go(c.writeLoop)
+	}
+	a.pending++
+	a.queue = append(a.queue, x)
+	return true
+}
+
+// next takes the oldest answer, or ends the writer when all are sent. The writer has sent the one before.
+func (a *answers) next(first bool) (exchange, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !first {
+		a.pending--
+		a.room.Signal()
+	}
+	if len(a.queue) == 0 {
+		a.queue = nil
+		return exchange{}, false
+	}
+	x := a.queue[0]
+	a.queue[0] = exchange{}
+	a.queue = a.queue[1:]
+	return x, true
+}
+
+// drain waits until nothing is owed.
+func (a *answers) drain() { a.writer.Wait() }
+
+func (a *answers) owed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pending
+}
+
+// writeLoop sends what is owed. Once an answer fails the rest is finished without being sent, since what waits has to let go
+// of what it holds.
+func (c *conn) writeLoop() {
+	var failed bool
+	for x, ok := c.answers.next(true); ok; x, ok = c.answers.next(false) {
+		if err := c.finishAndSend(x, failed); err != nil && !failed {
+			failed = true
+			c.cancel()
+			c.nc.Close()
+			c.logEnd(err)
+		}
+	}
+}
+
+func (c *conn) finishAndSend(x exchange, failed bool) error {
+	if err := c.finish(&x); err != nil {
+		x.entry.counters.failures.Add(1)
+		x.release()
+		return err
+	}
+	if failed {
+		x.release()
+		return nil
+	}
+	return c.send(x)
+}
+
+// logEnd says why a connection ended, if that is anyone's fault.
+func (c *conn) logEnd(err error) {
+	var rejection rejection
+	switch {
+	case errors.As(err, &rejection):
+		c.server.counters.rejected.Add(1)
+		c.warn("connection closed for what it sent", err)
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, handlers.ErrClose), isGone(err):
+	default:
+		c.log(c.server.logger.Error(), "connection closed", err)
+	}
+}
+
+// isGone tells the errors of a connection that is closed on this side or broken on the other.
+func isGone(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, protocol.ErrBudgetClosed) || errors.As(err, &op)
+}
+
+// warn logs what a peer can cause at will, so it says it once a minute for each address.
+func (c *conn) warn(message string, err error) {
+	if c.server.noise.allow(c.peer.Addr(), time.Now()) {
+		c.log(c.server.logger.Warn(), message, err)
+	}
+}
+
+func (c *conn) log(event *zerolog.Event, message string, err error) {
+	event.Err(err).Stringer("peer", c.peer).Str("listener", c.listener.Name).Msg(message)
+}
+
+// remoteAddr is the peer of a TCP connection, an IPv4 address always in its short form.
+func remoteAddr(nc net.Conn) netip.AddrPort {
+	addr, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := addr.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

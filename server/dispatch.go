@@ -1,0 +1,93 @@
+package server
+
+import (
+	"fmt"
+
+	"gokafka/handlers"
+	"gokafka/protocol"
+)
+
+const keyAPIVersions = 18
+
+// entry is an API with what is counted about it.
+type entry struct {
+	api      handlers.API
+	counters apiCounters
+}
+
+// dispatchTable has the entries by key; nil where there is none.
+type dispatchTable []*entry
+
+func newDispatchTable(apis []handlers.API) dispatchTable {
+	var t dispatchTable
+	for _, a := range apis {
+		for len(t) <= int(a.Key) {
+			t = append(t, nil)
+		}
+		t[a.Key] = &entry{api: a}
+	}
+	return t
+}
+
+// lookup finds who handles the request, nil if nobody.
+func (t dispatchTable) lookup(key int16) *entry {
+	if key < 0 || int(key) >= len(t) {
+		return nil
+	}
+	return t[key]
+}
+
+// begin finds the API of a request, decodes it and runs its first stage. An error closes the connection, without an answer.
+func (c *conn) begin(frame []byte) (exchange, error) {
+	h, body, err := protocol.ReadHeader(frame)
+	if err != nil {
+		return exchange{}, rejected(err)
+	}
+	e := c.server.table.lookup(h.Key)
+	if e == nil {
+		return exchange{}, rejected(fmt.Errorf("key %d is not handled", h.Key))
+	}
+	e.counters.requests.Add(1)
+	e.counters.requestBytes.Add(uint64(len(frame)))
+	x := exchange{entry: e, call: c.call(h)}
+	if h.Version < e.api.Min || h.Version > e.api.Max {
+		if h.Key != keyAPIVersions {
+			return x, rejected(fmt.Errorf("key %d version %d is not handled", h.Key, h.Version))
+		}
+		x.answer.Response = handlers.UnsupportedApiVersions(e.api)
+		return x, nil
+	}
+	req := e.api.New()
+	if err := protocol.DecodeRequest(req, h.Version, body); err != nil {
+		return x, rejected(err)
+	}
+	if !protocol.KeepsFrame(h.Key, h.Version) {
+		c.frames.Release() // a fetch may wait long, and needs nothing of it
+	}
+	x.answer, x.wait, err = e.api.Begin(c.ctx, x.call, req)
+	c.softwareName, c.softwareVersion = x.call.SoftwareName, x.call.SoftwareVersion
+	return x, err
+}
+
+// call is what the handler is told about the request.
+func (c *conn) call(h protocol.Header) *handlers.Call {
+	if string(h.ClientID) != c.clientIDBytes {
+		c.clientIDBytes = string(h.ClientID)
+		c.clientID = protocol.Text(h.ClientID)
+	}
+	return &handlers.Call{
+		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: c.clientID,
+		Listener: c.listener.Name, Principal: anonymous, Peer: c.peer, Received: c.received,
+		SoftwareName: c.softwareName, SoftwareVersion: c.softwareVersion,
+	}
+}
+
+// anonymous is the principal of a connection that did not authenticate.
+const anonymous = "User:ANONYMOUS"
+
+// rejection is an error that a peer causes by what it sends.
+type rejection struct{ error }
+
+func (r rejection) Unwrap() error { return r.error }
+
+func rejected(err error) error { return rejection{err} }

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"gokafka/handlers"
+	"gokafka/protocol"
+)
+
+const (
+	// copiedMax is the size up to which a file range is read into the buffer of what surrounds it: one system call to read and
+	// one to send, instead of three.
+	copiedMax = 32 << 10
+	// writeMax is how much one write tries to move, so that the progress of a long answer shows.
+	writeMax = 256 << 10
+	// bufferKept is the largest buffer that is used again.
+	bufferKept = 1 << 20
+)
+
+// errStale is the error of a file range that a truncation overtook while its answer was under way.
+var errStale = errors.New("the range was truncated")
+
+// sender writes answers to a connection. It is used by one goroutine at a time: the connection's writer while that runs, its
+// reader otherwise.
+type sender struct {
+	nc       net.Conn
+	socket   socket // the descriptor's own way, where there is one
+	progress *transfer
+}
+
+func (s *sender) init(nc net.Conn, progress *transfer) {
+	s.nc, s.progress = nc, progress
+	s.socket.init(nc, progress)
+}
+
+// outBuffer is bytes on their way out.
+type outBuffer struct{ b []byte }
+
+var outBuffers = sync.Pool{New: func() any { return new(outBuffer) }}
+
+func (o *outBuffer) release() {
+	if cap(o.b) <= bufferKept {
+		o.b = o.b[:0]
+		outBuffers.Put(o)
+	}
+}
+
+// answer writes an answer and returns the number of bytes; an empty one is none.
+func (s *sender) answer(call *handlers.Call, a handlers.Answer) (int, error) {
+	if a.Response == nil && a.Reply == nil {
+		return 0, nil
+	}
+	buf := outBuffers.Get().(*outBuffer)
+	defer buf.release()
+	s.progress.begin(time.Now())
+	defer s.progress.end()
+	if a.Reply != nil {
+		return s.reply(buf, call, a.Reply)
+	}
+	buf.b = protocol.AppendResponse(buf.b, call.CorrelationID, a.Response)
+	return len(buf.b), s.write(buf.b)
+}
+
+// reply writes chunks: what is small or in memory already goes through one buffer, long ranges go from file to socket.
+func (s *sender) reply(buf *outBuffer, call *handlers.Call, r *protocol.Reply) (int, error) {
+	buf.b = protocol.AppendResponseHeader(buf.b, call.Key, call.Version, call.CorrelationID)
+	protocol.EndFrame(buf.b, r.Len())
+	total := len(buf.b) + r.Len()
+	for i := range r.Chunks {
+		if err := s.chunk(buf, &r.Chunks[i]); err != nil {
+			return 0, err
+		}
+	}
+	return total, s.write(buf.b)
+}
+
+func (s *sender) chunk(buf *outBuffer, c *protocol.Chunk) error {
+	switch {
+	case c.Range != nil:
+		return s.fileRange(buf, c.Range)
+	case len(c.Bytes) <= copiedMax:
+		buf.b = append(buf.b, c.Bytes...)
+		return nil
+	default:
+		if err := s.flush(buf); err != nil {
+			return err
+		}
+		return s.write(c.Bytes)
+	}
+}
+
+// fileRange sends a range, or adds it to the buffer. What the range held when it was made has been announced to the client,
+// so when it holds it no more there is nothing left to do but to close.
+func (s *sender) fileRange(buf *outBuffer, r protocol.FileRange) error {
+	if !r.Current() {
+		return errStale
+	}
+	if err := s.fileRangeBytes(buf, r); err != nil {
+		return fmt.Errorf("send file range: %w", err)
+	}
+	if !r.Current() {
+		return errStale
+	}
+	return nil
+}
+
+func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
+	n := r.Len()
+	if n <= copiedMax {
+		return buf.read(r, 0, n)
+	}
+	if f, position := r.File(); f != nil && s.socket.ok() {
+		if err := s.flush(buf); err != nil {
+			return err
+		}
+		return s.socket.sendFile(f, position, n)
+	}
+	for at := 0; at < n; at += writeMax {
+		if err := buf.read(r, at, min(writeMax, n-at)); err != nil {
+			return err
+		}
+		if err := s.flush(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read appends n bytes of a range.
+func (o *outBuffer) read(r protocol.FileRange, at, n int) error {
+	begin := len(o.b)
+	o.b = append(o.b, make([]byte, n)...)
+	if got, err := r.ReadAt(o.b[begin:], int64(at)); got < n {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	return nil
+}
+
+// flush sends what is in the buffer, with more to follow.
+func (s *sender) flush(buf *outBuffer) error {
+	b := buf.b
+	buf.b = buf.b[:0]
+	if s.socket.ok() && len(b) <= copiedMax {
+		return s.socket.sendMore(b)
+	}
+	return s.write(b)
+}
+
+func (s *sender) write(b []byte) error {
+	for len(b) > 0 {
+		n, err := s.nc.Write(b[:min(len(b), writeMax)])
+		s.progress.bytes.Add(int64(n))
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
