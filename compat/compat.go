@@ -23,9 +23,15 @@ type Broker interface {
 	Close()       // ends it and all that was started for it
 }
 
-// Properties that both brokers get in tests, beside the test's own: groups form at once.
+// properties are what both brokers get in tests, beside the test's own: groups form at once, and one broker is enough for the
+// internal topics.
 func properties(own map[string]string) map[string]string {
-	p := map[string]string{"group.initial.rebalance.delay.ms": "0"}
+	p := map[string]string{
+		"group.initial.rebalance.delay.ms":         "0",
+		"offsets.topic.replication.factor":         "1",
+		"transaction.state.log.replication.factor": "1",
+		"transaction.state.log.min.isr":            "1",
+	}
 	for k, v := range own {
 		p[k] = v
 	}

@@ -1,0 +1,78 @@
+package wire
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// rule says how the answers of one API are compared. Paths are written without indexes.
+type rule struct {
+	ignore    []string // fields that differ for a reason that has nothing to do with behaviour
+	unordered []string // arrays that Apache fills from hash maps
+	drawn     []string // numbers that a broker draws at random
+}
+
+var rules = map[kmsg.Key]rule{
+	kmsg.Fetch:           {drawn: []string{"SessionID"}},
+	kmsg.Metadata:        {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.OffsetFetch:     {unordered: []string{"Topics", "Groups.Topics", "Groups.Topics.Partitions", "Topics.Partitions"}},
+	kmsg.ListGroups:      {unordered: []string{"Groups"}},
+	kmsg.InitProducerID:  {drawn: []string{"ProducerID"}},
+	kmsg.DescribeConfigs: {unordered: []string{"Resources.Configs", "Resources"}},
+	kmsg.CreateTopics:    {unordered: []string{"Topics.Configs", "Topics"}},
+	kmsg.DescribeLogDirs: {unordered: []string{"Dirs.Topics", "Dirs.Topics.Partitions"}, ignore: []string{"Dirs.TotalBytes", "Dirs.UsableBytes"}},
+	kmsg.DescribeGroups:  {unordered: []string{"Groups.Members"}},
+	kmsg.JoinGroup:       {unordered: []string{"Members"}},
+	kmsg.DeleteTopics:    {unordered: []string{"Topics"}},
+	kmsg.DeleteRecords:   {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.ListOffsets:     {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.Produce:         {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.OffsetCommit:    {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.OffsetDelete:    {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.DeleteGroups:    {unordered: []string{"Groups"}},
+
+	kmsg.OffsetForLeaderEpoch:       {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.CreatePartitions:           {unordered: []string{"Topics"}},
+	kmsg.AlterConfigs:               {unordered: []string{"Resources"}},
+	kmsg.IncrementalAlterConfigs:    {unordered: []string{"Resources"}},
+	kmsg.DescribeProducers:          {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.ElectLeaders:               {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.AlterPartitionAssignments:  {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.ListPartitionReassignments: {unordered: []string{"Topics", "Topics.Partitions"}},
+	kmsg.ConsumerGroupDescribe:      {unordered: []string{"Groups"}},
+	kmsg.DescribeCluster:            {unordered: []string{"Brokers"}},
+}
+
+// comparable leaves out of two answers what the brokers need not have in common: the APIs that gokafka does not have (what it
+// has must be the same), and the settings that point Apache to its ZooKeeper.
+func comparable(answers [2]kmsg.Response) [2]kmsg.Response {
+	switch apache := answers[0].(type) {
+	case *kmsg.ApiVersionsResponse:
+		have := map[int16]bool{}
+		for _, k := range answers[1].(*kmsg.ApiVersionsResponse).ApiKeys {
+			have[k.ApiKey] = true
+		}
+		trimmed := *apache
+		trimmed.ApiKeys = slices.DeleteFunc(slices.Clone(apache.ApiKeys), func(k kmsg.ApiVersionsResponseApiKey) bool { return !have[k.ApiKey] })
+		answers[0] = &trimmed
+	case *kmsg.DescribeConfigsResponse:
+		for i := range answers {
+			answers[i] = withoutZooKeeper(answers[i].(*kmsg.DescribeConfigsResponse))
+		}
+	}
+	return answers
+}
+
+func withoutZooKeeper(r *kmsg.DescribeConfigsResponse) *kmsg.DescribeConfigsResponse {
+	trimmed := *r
+	trimmed.Resources = slices.Clone(r.Resources)
+	for i := range trimmed.Resources {
+		configs := &trimmed.Resources[i].Configs
+		*configs = slices.DeleteFunc(slices.Clone(*configs), func(c kmsg.DescribeConfigsResponseResourceConfig) bool {
+			return c.Name == "zookeeper.connect" || strings.HasPrefix(c.Name, "zookeeper.session")
+		})
+	}
+	return &trimmed
+}
