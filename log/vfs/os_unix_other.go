@@ -1,0 +1,13 @@
+//go:build unix && !linux
+
+package vfs
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func syncFile(f *os.File) error { return f.Sync() }
+
+func lockFile(f *os.File) error { return lockFcntl(f, unix.F_SETLK) }
