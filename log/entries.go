@@ -1,0 +1,272 @@
+package log
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sort"
+	"sync"
+
+	"gokafka/log/vfs"
+)
+
+// entryPageBytes is the unit in which an index is written while its segment is active, and read by a lookup.
+const entryPageBytes = 4096
+
+// entries is a file of fixed-size, ascending entries: an offset index or a time index. The newest entries, less than a page, are in memory
+// until the page is full, the log is flushed or the segment is closed; so an append costs a system call every 512 entries, which is every
+// 2 MiB of a log. Of the pages on disk only the first key of each is kept, so that a lookup reads one page.
+//
+// A crash may leave fewer entries on disk than were added, or a page that was never written. That is no loss: recovery builds the indexes of
+// all that was not flushed anew.
+type entries struct {
+	file  *file
+	width int // bytes of an entry
+	key   func(entry []byte) int64
+
+	mu        sync.RWMutex
+	written   int     // entries in the file
+	tail      []byte  // entries from tailStart on
+	tailStart int     // a multiple of the page, or where the file ended when it was opened
+	fences    []int64 // first key of each page below tailStart; nil until needed
+}
+
+func (e *entries) pageEntries() int { return entryPageBytes / e.width }
+
+func (e *entries) countLocked() int { return e.tailStart + len(e.tail)/e.width }
+
+// count is the number of entries.
+func (e *entries) count() int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.countLocked()
+}
+
+// adopt takes over what the file has; missing, which is not an error, is reported.
+func (e *entries) adopt() (missing bool, err error) {
+	size, err := e.file.size()
+	if ignoreMissing(err) != nil {
+		return false, err
+	}
+	if err != nil {
+		return true, nil
+	}
+	if size%int64(e.width) != 0 {
+		return false, &CorruptError{File: e.file.path(), Position: size, Err: fmt.Errorf("size is not a multiple of %d", e.width)}
+	}
+	e.written = int(size) / e.width
+	e.tailStart = e.written
+	return false, nil
+}
+
+// add appends an entry.
+func (e *entries) add(entry []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tail = append(e.tail, entry...)
+	if len(e.tail)/e.width < e.pageEntries() {
+		return nil
+	}
+	return e.sealLocked()
+}
+
+// sealLocked writes the tail and begins a new one.
+func (e *entries) sealLocked() error {
+	if err := e.writeLocked(); err != nil {
+		return err
+	}
+	e.addFencesLocked()
+	e.tailStart = e.written
+	e.tail = e.tail[:0]
+	return nil
+}
+
+// addFencesLocked notes the pages that begin in the tail, if those before it are known.
+func (e *entries) addFencesLocked() {
+	page := e.pageEntries()
+	if len(e.fences) != (e.tailStart+page-1)/page {
+		return
+	}
+	for i := len(e.fences) * page; i < e.countLocked(); i += page {
+		e.fences = append(e.fences, e.key(e.tail[(i-e.tailStart)*e.width:]))
+	}
+}
+
+// writeLocked brings the file up to date. Nothing is durable yet.
+func (e *entries) writeLocked() error {
+	n := e.countLocked()
+	if e.written == n {
+		return nil
+	}
+	file, err := e.file.create()
+	if err != nil {
+		return err
+	}
+	defer e.file.release()
+	if _, err := file.WriteAt(e.tail[(e.written-e.tailStart)*e.width:], int64(e.written*e.width)); err != nil {
+		return err
+	}
+	e.written = n
+	return nil
+}
+
+// write brings the file up to date.
+func (e *entries) write() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.writeLocked()
+}
+
+// finish brings the file up to date for good: no more entries will come. The file then exists, even if it is empty.
+func (e *entries) finish() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.countLocked() == 0 {
+		_, err := e.file.create()
+		if err == nil {
+			e.file.release()
+		}
+		return err
+	}
+	if err := e.sealLocked(); err != nil {
+		return err
+	}
+	e.tail = nil
+	return nil
+}
+
+// sync makes the file durable; write comes first. A file that does not exist yet has nothing to lose.
+func (e *entries) sync() error { return ignoreMissing(e.file.sync()) }
+
+// entryLocked reads the entry into buf, which holds one.
+func (e *entries) entryLocked(i int, buf []byte) error {
+	if i >= e.tailStart {
+		copy(buf, e.tail[(i-e.tailStart)*e.width:])
+		return nil
+	}
+	_, err := e.file.readAt(buf, int64(i*e.width))
+	return err
+}
+
+// last copies the last entry to buf; ok is false if there is none.
+func (e *entries) last(buf []byte) (ok bool, err error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	n := e.countLocked()
+	if n == 0 {
+		return false, nil
+	}
+	return true, e.entryLocked(n-1, buf)
+}
+
+// floor copies the last entry whose key is not above the given one to buf; ok is false if there is none.
+func (e *entries) floor(key int64, buf []byte) (ok bool, err error) {
+	if err := e.loadFences(); err != nil {
+		return false, err
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if len(e.tail) > 0 && e.key(e.tail) <= key {
+		return e.floorIn(e.tail, key, buf), nil
+	}
+	page := sort.Search(len(e.fences), func(i int) bool { return e.fences[i] > key }) - 1
+	if page < 0 {
+		return false, nil
+	}
+	first := page * e.pageEntries()
+	var space [entryPageBytes]byte
+	entries := space[:min(e.tailStart-first, e.pageEntries())*e.width]
+	if _, err := e.file.readAt(entries, int64(first*e.width)); err != nil {
+		return false, fmt.Errorf("read index page: %w", err)
+	}
+	return e.floorIn(entries, key, buf), nil
+}
+
+func (e *entries) floorIn(b []byte, key int64, buf []byte) bool {
+	i := sort.Search(len(b)/e.width, func(i int) bool { return e.key(b[i*e.width:]) > key }) - 1
+	if i < 0 {
+		return false
+	}
+	copy(buf, b[i*e.width:(i+1)*e.width])
+	return true
+}
+
+// loadFences reads the first key of every page that was written before this process, once.
+func (e *entries) loadFences() error {
+	e.mu.RLock()
+	page := e.pageEntries()
+	loaded := len(e.fences) == (e.tailStart+page-1)/page
+	e.mu.RUnlock()
+	if loaded {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.file.use(func(file vfs.File) error {
+		entry := make([]byte, e.width)
+		e.fences = make([]int64, 0, (e.tailStart+page-1)/page)
+		for i := 0; i < e.tailStart; i += page {
+			if _, err := file.ReadAt(entry, int64(i*e.width)); err != nil {
+				e.fences = nil
+				return fmt.Errorf("read index: %w", err)
+			}
+			e.fences = append(e.fences, e.key(entry))
+		}
+		return nil
+	})
+}
+
+// truncate keeps the entries before the first one that drop accepts.
+func (e *entries) truncate(drop func(entry []byte) bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	entry := make([]byte, e.width)
+	var failed error
+	keep := sort.Search(e.countLocked(), func(i int) bool {
+		if err := e.entryLocked(i, entry); err != nil {
+			failed = err
+		}
+		return drop(entry)
+	})
+	if failed != nil {
+		return failed
+	}
+	return e.keepLocked(keep)
+}
+
+// reset drops all entries.
+func (e *entries) reset() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.keepLocked(0)
+}
+
+// keepLocked drops the entries from n on. The file is cut even if it has less, since a crash may have left it longer.
+func (e *entries) keepLocked(n int) error {
+	if n >= e.tailStart {
+		e.tail = e.tail[:(n-e.tailStart)*e.width]
+	} else {
+		e.tail, e.tailStart = nil, n
+		page := e.pageEntries()
+		e.fences = e.fences[:min(len(e.fences), (n+page-1)/page)]
+	}
+	e.written = min(e.written, n)
+	return ignoreMissing(e.file.use(func(file vfs.File) error { return file.Truncate(int64(e.written * e.width)) }))
+}
+
+// all reads every entry, for checks.
+func (e *entries) all() ([]byte, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	b := make([]byte, e.tailStart*e.width)
+	if len(b) > 0 {
+		if n, err := e.file.readAt(b, 0); err != nil && !(err == io.EOF && n == len(b)) {
+			return nil, err
+		}
+	}
+	return append(b, e.tail...), nil
+}
+
+func int32Key(entry []byte) int64 { return int64(int32(binary.BigEndian.Uint32(entry))) }
+
+func int64Key(entry []byte) int64 { return int64(binary.BigEndian.Uint64(entry)) }

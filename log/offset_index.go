@@ -1,0 +1,65 @@
+package log
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+const offsetEntrySize = 8
+
+// OffsetIndex says, for some batches of a segment, at which byte the batch with a given last offset begins. Entries are 8 bytes: the offset
+// relative to the segment's base, and the byte.
+type OffsetIndex struct {
+	entries
+	base int64
+}
+
+func newOffsetIndex(f *file) *OffsetIndex {
+	return &OffsetIndex{entries: entries{file: f, width: offsetEntrySize, key: int32Key}, base: f.base}
+}
+
+// add notes the batch that ends with the offset and begins at the byte.
+func (x *OffsetIndex) add(offset int64, position int32) error {
+	var b [offsetEntrySize]byte
+	binary.BigEndian.PutUint32(b[:], uint32(offset-x.base))
+	binary.BigEndian.PutUint32(b[4:], uint32(position))
+	return x.entries.add(b[:])
+}
+
+// offsetEntry is an entry of an offset index; the zero one, of the segment's begin, stands for none.
+type offsetEntry struct {
+	offset   int64
+	position int32
+}
+
+func (x *OffsetIndex) parse(b []byte) offsetEntry {
+	return offsetEntry{
+		offset:   x.base + int64(int32(binary.BigEndian.Uint32(b))),
+		position: int32(binary.BigEndian.Uint32(b[4:])),
+	}
+}
+
+// lookup finds the last entry at or below the offset; without one it is the segment's begin.
+func (x *OffsetIndex) lookup(offset int64) (offsetEntry, error) {
+	var b [offsetEntrySize]byte
+	ok, err := x.floor(min(offset-x.base, math.MaxInt32), b[:])
+	if !ok || err != nil {
+		return offsetEntry{offset: x.base - 1}, err
+	}
+	return x.parse(b[:]), nil
+}
+
+// lastEntry is the last entry, or the segment's begin.
+func (x *OffsetIndex) lastEntry() (offsetEntry, error) {
+	var b [offsetEntrySize]byte
+	ok, err := x.last(b[:])
+	if !ok || err != nil {
+		return offsetEntry{offset: x.base - 1}, err
+	}
+	return x.parse(b[:]), nil
+}
+
+// truncateTo drops entries at or above the offset.
+func (x *OffsetIndex) truncateTo(offset int64) error {
+	return x.truncate(func(b []byte) bool { return x.parse(b).offset >= offset })
+}

@@ -1,0 +1,101 @@
+package log
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"gokafka/protocol"
+)
+
+const timeEntrySize = 12
+
+// timeEntry is a timestamp and the last offset of the batch that has it.
+type timeEntry struct{ timestamp, offset int64 }
+
+// TimeIndex says from where on a segment's timestamps exceed a given one. An entry of 12 bytes is the largest timestamp so far and, relative
+// to the segment's base, the last offset of the batch that brought it. Timestamps and offsets ascend; the last entry of a closed segment has
+// its largest timestamp.
+type TimeIndex struct {
+	entries
+	base int64
+
+	maxMu    sync.Mutex
+	max      timeEntry // largest in the segment, not yet an entry perhaps
+	maxKnown bool
+}
+
+func newTimeIndex(f *file) *TimeIndex {
+	return &TimeIndex{entries: entries{file: f, width: timeEntrySize, key: int64Key}, base: f.base}
+}
+
+func (x *TimeIndex) none() timeEntry {
+	return timeEntry{timestamp: protocol.NoTimestamp, offset: x.base}
+}
+
+func (x *TimeIndex) parse(b []byte) timeEntry {
+	return timeEntry{timestamp: int64(binary.BigEndian.Uint64(b)), offset: x.base + int64(int32(binary.BigEndian.Uint32(b[8:])))}
+}
+
+// lastEntry is the last entry, with NoTimestamp if there is none.
+func (x *TimeIndex) lastEntry() (timeEntry, error) {
+	var b [timeEntrySize]byte
+	ok, err := x.last(b[:])
+	if !ok || err != nil {
+		return x.none(), err
+	}
+	return x.parse(b[:]), nil
+}
+
+// lookup finds the last entry whose timestamp is not above the given one.
+func (x *TimeIndex) lookup(timestamp int64) (timeEntry, error) {
+	var b [timeEntrySize]byte
+	ok, err := x.floor(timestamp, b[:])
+	if !ok || err != nil {
+		return x.none(), err
+	}
+	return x.parse(b[:]), nil
+}
+
+// note takes a batch into the largest timestamp.
+func (x *TimeIndex) note(timestamp, offset int64) {
+	x.maxMu.Lock()
+	defer x.maxMu.Unlock()
+	if timestamp > x.max.timestamp {
+		x.max = timeEntry{timestamp, offset}
+	}
+}
+
+// setMax says what the largest timestamp is.
+func (x *TimeIndex) setMax(e timeEntry) {
+	x.maxMu.Lock()
+	defer x.maxMu.Unlock()
+	x.max, x.maxKnown = e, true
+}
+
+// largest is the largest timestamp; known is false for a segment that was loaded and not asked yet.
+func (x *TimeIndex) largest() (e timeEntry, known bool) {
+	x.maxMu.Lock()
+	defer x.maxMu.Unlock()
+	return x.max, x.maxKnown
+}
+
+// addLargest makes the largest timestamp an entry, if it is above the last one.
+func (x *TimeIndex) addLargest() error {
+	e, known := x.largest()
+	if !known {
+		return nil
+	}
+	last, err := x.lastEntry()
+	if err != nil || e.timestamp <= last.timestamp {
+		return err
+	}
+	var b [timeEntrySize]byte
+	binary.BigEndian.PutUint64(b[:], uint64(e.timestamp))
+	binary.BigEndian.PutUint32(b[8:], uint32(e.offset-x.base))
+	return x.entries.add(b[:])
+}
+
+// truncateTo drops entries at or above the offset.
+func (x *TimeIndex) truncateTo(offset int64) error {
+	return x.truncate(func(b []byte) bool { return x.parse(b).offset >= offset })
+}
