@@ -3,8 +3,11 @@ package log
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/protocol"
 )
 
 // Errors that callers tell apart. Those that wrap a kerr error are what a client sees for them.
@@ -58,3 +61,11 @@ func (e *CorruptError) Error() string {
 
 // Unwrap gives the cause and the Kafka error for clients.
 func (e *CorruptError) Unwrap() []error { return []error{e.Err, kerr.CorruptMessage} }
+
+// isOffsetOrCorrupt tells errors that say something of the request or of one batch from errors of the disk.
+func isOffsetOrCorrupt(err error) bool {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		return true
+	}
+	return errors.Is(err, ErrOffsetOutOfRange) || errors.Is(err, protocol.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
+}

@@ -86,6 +86,15 @@ func (f *file) create() (vfs.File, error) {
 	return file, err
 }
 
+// touch makes the file, empty, if it does not exist.
+func (f *file) touch() error {
+	_, err := f.create()
+	if err == nil {
+		f.release()
+	}
+	return err
+}
+
 // retain adds a holder to a file that somebody holds.
 func (f *file) retain() {
 	f.mu.Lock()
@@ -163,6 +172,18 @@ func (c *fileCache) keep(f *file) {
 	c.mu.Unlock()
 	if old != nil {
 		old.release()
+	}
+}
+
+// drop lets a file go that is being removed, so that its space is free.
+func (c *fileCache) drop(f *file) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.ring {
+		if c.ring[i] == f {
+			c.ring[i] = nil
+			f.release()
+		}
 	}
 }
 

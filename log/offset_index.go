@@ -10,12 +10,12 @@ const offsetEntrySize = 8
 // OffsetIndex says, for some batches of a segment, at which byte the batch with a given last offset begins. Entries are 8 bytes: the offset
 // relative to the segment's base, and the byte.
 type OffsetIndex struct {
-	entries
+	entryFile
 	base int64
 }
 
 func newOffsetIndex(f *file) *OffsetIndex {
-	return &OffsetIndex{entries: entries{file: f, width: offsetEntrySize, key: int32Key}, base: f.base}
+	return &OffsetIndex{entryFile: entryFile{file: f, width: offsetEntrySize, key: int32Key}, base: f.base}
 }
 
 // add notes the batch that ends with the offset and begins at the byte.
@@ -23,7 +23,7 @@ func (x *OffsetIndex) add(offset int64, position int32) error {
 	var b [offsetEntrySize]byte
 	binary.BigEndian.PutUint32(b[:], uint32(offset-x.base))
 	binary.BigEndian.PutUint32(b[4:], uint32(position))
-	return x.entries.add(b[:])
+	return x.entryFile.add(b[:])
 }
 
 // offsetEntry is an entry of an offset index; the zero one, of the segment's begin, stands for none.
@@ -62,4 +62,11 @@ func (x *OffsetIndex) lastEntry() (offsetEntry, error) {
 // truncateTo drops entries at or above the offset.
 func (x *OffsetIndex) truncateTo(offset int64) error {
 	return x.truncate(func(b []byte) bool { return x.parse(b).offset >= offset })
+}
+
+// firstAt finds the first entry of a batch that begins at or after the byte.
+func (x *OffsetIndex) firstAt(position int64) (e offsetEntry, ok bool, err error) {
+	var b [offsetEntrySize]byte
+	ok, err = x.first(b[:], func(b []byte) bool { return int64(x.parse(b).position) >= position })
+	return x.parse(b[:]), ok, err
 }

@@ -146,17 +146,17 @@ func (m *producerStateManager) empty() bool {
 	return len(m.producers) == 0 && len(m.unreplicated) == 0
 }
 
-// firstUnstable is where the earliest transaction begins that is open or not yet decided below the high watermark.
-func (m *producerStateManager) firstUnstable() (Position, bool) {
+// firstUnstable is the earliest transaction that is open or not yet decided below the high watermark, nil if there is none.
+func (m *producerStateManager) firstUnstable() *transaction {
 	switch {
 	case len(m.ongoing) == 0 && len(m.unreplicated) == 0:
-		return Position{}, false
+		return nil
 	case len(m.ongoing) == 0:
-		return m.unreplicated[0].first, true
+		return &m.unreplicated[0]
 	case len(m.unreplicated) == 0 || m.ongoing[0].first.Offset < m.unreplicated[0].first.Offset:
-		return m.ongoing[0].first, true
+		return &m.ongoing[0]
 	}
-	return m.unreplicated[0].first, true
+	return &m.unreplicated[0]
 }
 
 // forgetReplicated drops decided transactions whose marker is below the offset.

@@ -16,7 +16,7 @@ type timeEntry struct{ timestamp, offset int64 }
 // to the segment's base, the last offset of the batch that brought it. Timestamps and offsets ascend; the last entry of a closed segment has
 // its largest timestamp.
 type TimeIndex struct {
-	entries
+	entryFile
 	base int64
 
 	maxMu    sync.Mutex
@@ -25,7 +25,7 @@ type TimeIndex struct {
 }
 
 func newTimeIndex(f *file) *TimeIndex {
-	return &TimeIndex{entries: entries{file: f, width: timeEntrySize, key: int64Key}, base: f.base}
+	return &TimeIndex{entryFile: entryFile{file: f, width: timeEntrySize, key: int64Key}, base: f.base}
 }
 
 func (x *TimeIndex) none() timeEntry {
@@ -92,10 +92,17 @@ func (x *TimeIndex) addLargest() error {
 	var b [timeEntrySize]byte
 	binary.BigEndian.PutUint64(b[:], uint64(e.timestamp))
 	binary.BigEndian.PutUint32(b[8:], uint32(e.offset-x.base))
-	return x.entries.add(b[:])
+	return x.entryFile.add(b[:])
 }
 
 // truncateTo drops entries at or above the offset.
 func (x *TimeIndex) truncateTo(offset int64) error {
 	return x.truncate(func(b []byte) bool { return x.parse(b).offset >= offset })
+}
+
+// forgetMax makes largest unknown.
+func (x *TimeIndex) forgetMax() {
+	x.maxMu.Lock()
+	defer x.maxMu.Unlock()
+	x.max, x.maxKnown = x.none(), false
 }

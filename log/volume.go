@@ -14,6 +14,7 @@ type volume struct {
 	path    string
 	failure atomic.Pointer[StorageError]
 	failed  chan<- *volume // told once; has room for every volume
+	logs    atomic.Int64   // how many it has
 }
 
 // fail takes the volume offline and returns the error that says why.

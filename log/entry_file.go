@@ -13,13 +13,13 @@ import (
 // entryPageBytes is the unit in which an index is written while its segment is active, and read by a lookup.
 const entryPageBytes = 4096
 
-// entries is a file of fixed-size, ascending entries: an offset index or a time index. The newest entries, less than a page, are in memory
+// entryFile is a file of fixed-size, ascending entries: an offset index or a time index. The newest entries, less than a page, are in memory
 // until the page is full, the log is flushed or the segment is closed; so an append costs a system call every 512 entries, which is every
 // 2 MiB of a log. Of the pages on disk only the first key of each is kept, so that a lookup reads one page.
 //
 // A crash may leave fewer entries on disk than were added, or a page that was never written. That is no loss: recovery builds the indexes of
 // all that was not flushed anew.
-type entries struct {
+type entryFile struct {
 	file  *file
 	width int // bytes of an entry
 	key   func(entry []byte) int64
@@ -31,19 +31,19 @@ type entries struct {
 	fences    []int64 // first key of each page below tailStart; nil until needed
 }
 
-func (e *entries) pageEntries() int { return entryPageBytes / e.width }
+func (e *entryFile) pageEntries() int { return entryPageBytes / e.width }
 
-func (e *entries) countLocked() int { return e.tailStart + len(e.tail)/e.width }
+func (e *entryFile) countLocked() int { return e.tailStart + len(e.tail)/e.width }
 
 // count is the number of entries.
-func (e *entries) count() int {
+func (e *entryFile) count() int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.countLocked()
 }
 
 // adopt takes over what the file has; missing, which is not an error, is reported.
-func (e *entries) adopt() (missing bool, err error) {
+func (e *entryFile) adopt() (missing bool, err error) {
 	size, err := e.file.size()
 	if ignoreMissing(err) != nil {
 		return false, err
@@ -60,7 +60,7 @@ func (e *entries) adopt() (missing bool, err error) {
 }
 
 // add appends an entry.
-func (e *entries) add(entry []byte) error {
+func (e *entryFile) add(entry []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tail = append(e.tail, entry...)
@@ -71,7 +71,7 @@ func (e *entries) add(entry []byte) error {
 }
 
 // sealLocked writes the tail and begins a new one.
-func (e *entries) sealLocked() error {
+func (e *entryFile) sealLocked() error {
 	if err := e.writeLocked(); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (e *entries) sealLocked() error {
 }
 
 // addFencesLocked notes the pages that begin in the tail, if those before it are known.
-func (e *entries) addFencesLocked() {
+func (e *entryFile) addFencesLocked() {
 	page := e.pageEntries()
 	if len(e.fences) != (e.tailStart+page-1)/page {
 		return
@@ -93,7 +93,7 @@ func (e *entries) addFencesLocked() {
 }
 
 // writeLocked brings the file up to date. Nothing is durable yet.
-func (e *entries) writeLocked() error {
+func (e *entryFile) writeLocked() error {
 	n := e.countLocked()
 	if e.written == n {
 		return nil
@@ -111,22 +111,18 @@ func (e *entries) writeLocked() error {
 }
 
 // write brings the file up to date.
-func (e *entries) write() error {
+func (e *entryFile) write() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.writeLocked()
 }
 
 // finish brings the file up to date for good: no more entries will come. The file then exists, even if it is empty.
-func (e *entries) finish() error {
+func (e *entryFile) finish() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.countLocked() == 0 {
-		_, err := e.file.create()
-		if err == nil {
-			e.file.release()
-		}
-		return err
+		return e.file.touch()
 	}
 	if err := e.sealLocked(); err != nil {
 		return err
@@ -136,10 +132,10 @@ func (e *entries) finish() error {
 }
 
 // sync makes the file durable; write comes first. A file that does not exist yet has nothing to lose.
-func (e *entries) sync() error { return ignoreMissing(e.file.sync()) }
+func (e *entryFile) sync() error { return ignoreMissing(e.file.sync()) }
 
 // entryLocked reads the entry into buf, which holds one.
-func (e *entries) entryLocked(i int, buf []byte) error {
+func (e *entryFile) entryLocked(i int, buf []byte) error {
 	if i >= e.tailStart {
 		copy(buf, e.tail[(i-e.tailStart)*e.width:])
 		return nil
@@ -149,7 +145,7 @@ func (e *entries) entryLocked(i int, buf []byte) error {
 }
 
 // last copies the last entry to buf; ok is false if there is none.
-func (e *entries) last(buf []byte) (ok bool, err error) {
+func (e *entryFile) last(buf []byte) (ok bool, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	n := e.countLocked()
@@ -160,7 +156,7 @@ func (e *entries) last(buf []byte) (ok bool, err error) {
 }
 
 // floor copies the last entry whose key is not above the given one to buf; ok is false if there is none.
-func (e *entries) floor(key int64, buf []byte) (ok bool, err error) {
+func (e *entryFile) floor(key int64, buf []byte) (ok bool, err error) {
 	if err := e.loadFences(); err != nil {
 		return false, err
 	}
@@ -182,7 +178,7 @@ func (e *entries) floor(key int64, buf []byte) (ok bool, err error) {
 	return e.floorIn(entries, key, buf), nil
 }
 
-func (e *entries) floorIn(b []byte, key int64, buf []byte) bool {
+func (e *entryFile) floorIn(b []byte, key int64, buf []byte) bool {
 	i := sort.Search(len(b)/e.width, func(i int) bool { return e.key(b[i*e.width:]) > key }) - 1
 	if i < 0 {
 		return false
@@ -192,7 +188,7 @@ func (e *entries) floorIn(b []byte, key int64, buf []byte) bool {
 }
 
 // loadFences reads the first key of every page that was written before this process, once.
-func (e *entries) loadFences() error {
+func (e *entryFile) loadFences() error {
 	e.mu.RLock()
 	page := e.pageEntries()
 	loaded := len(e.fences) == (e.tailStart+page-1)/page
@@ -216,33 +212,50 @@ func (e *entries) loadFences() error {
 	})
 }
 
-// truncate keeps the entries before the first one that drop accepts.
-func (e *entries) truncate(drop func(entry []byte) bool) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// searchLocked finds the first entry that accept accepts, as it does all after it; the number of entries if there is none.
+func (e *entryFile) searchLocked(accept func(entry []byte) bool) (int, error) {
 	entry := make([]byte, e.width)
 	var failed error
-	keep := sort.Search(e.countLocked(), func(i int) bool {
+	i := sort.Search(e.countLocked(), func(i int) bool {
 		if err := e.entryLocked(i, entry); err != nil {
 			failed = err
 		}
-		return drop(entry)
+		return accept(entry)
 	})
-	if failed != nil {
-		return failed
+	return i, failed
+}
+
+// first copies the first entry that accept accepts, as it does all after it, to buf.
+func (e *entryFile) first(buf []byte, accept func(entry []byte) bool) (ok bool, err error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	i, err := e.searchLocked(accept)
+	if err != nil || i == e.countLocked() {
+		return false, err
+	}
+	return true, e.entryLocked(i, buf)
+}
+
+// truncate keeps the entries before the first one that drop accepts.
+func (e *entryFile) truncate(drop func(entry []byte) bool) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	keep, err := e.searchLocked(drop)
+	if err != nil {
+		return err
 	}
 	return e.keepLocked(keep)
 }
 
 // reset drops all entries.
-func (e *entries) reset() error {
+func (e *entryFile) reset() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.keepLocked(0)
 }
 
 // keepLocked drops the entries from n on. The file is cut even if it has less, since a crash may have left it longer.
-func (e *entries) keepLocked(n int) error {
+func (e *entryFile) keepLocked(n int) error {
 	if n >= e.tailStart {
 		e.tail = e.tail[:(n-e.tailStart)*e.width]
 	} else {
@@ -255,7 +268,7 @@ func (e *entries) keepLocked(n int) error {
 }
 
 // all reads every entry, for checks.
-func (e *entries) all() ([]byte, error) {
+func (e *entryFile) all() ([]byte, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	b := make([]byte, e.tailStart*e.width)

@@ -1,0 +1,90 @@
+package log
+
+import (
+	"sync"
+
+	"gokafka/protocol"
+)
+
+// checkpoints writes the offset checkpoint files of the volumes. Offsets are gathered and written under one lock, so that an older look never
+// replaces a newer one.
+type checkpoints struct {
+	logs *registry
+
+	mu sync.Mutex
+	// known is what the files of a volume say, to notice that a partition which is created anew still has an entry of its predecessor:
+	// recovery would trust that.
+	known map[*volume]offsetCheckpoint
+}
+
+func newCheckpoints(logs *registry) *checkpoints {
+	return &checkpoints{logs: logs, known: map[*volume]offsetCheckpoint{}}
+}
+
+// adopt takes note of the recovery points that were read.
+func (c *checkpoints) adopt(v *volume, points offsetCheckpoint) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[v] = points
+}
+
+func (c *checkpoints) write(v *volume, name string, offset func(*Log) (int64, bool)) (offsetCheckpoint, error) {
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	points := offsetCheckpoint{}
+	for _, l := range c.logs.on(v) {
+		if o, ok := offset(l); ok {
+			points[l.tp] = o
+		}
+	}
+	if err := points.write(v.fs, v.path, name); err != nil {
+		return nil, v.fail("write "+name, err)
+	}
+	return points, nil
+}
+
+// writeRecoveryPoints says up to where each log is durable.
+func (c *checkpoints) writeRecoveryPoints(v *volume) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	points, err := c.write(v, recoveryPointFile, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
+	if err == nil {
+		c.known[v] = points
+	}
+	return err
+}
+
+// writeStarts says where the logs begin whose first segment begins earlier.
+func (c *checkpoints) writeStarts(v *volume) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.write(v, logStartOffsetFile, func(l *Log) (int64, bool) {
+		start := l.LogStartOffset()
+		return start, start > (*l.segments.Load())[0].base
+	})
+	return err
+}
+
+// writeHighWatermarks says up to where each log is committed.
+func (c *checkpoints) writeHighWatermarks(v *volume) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.write(v, highWatermarkFile, func(l *Log) (int64, bool) { return l.HighWatermark().Offset, true })
+	return err
+}
+
+// forget makes sure that the files have nothing of an earlier log of the partition. The log start of that is above 0 only if its recovery
+// point is.
+func (c *checkpoints) forget(v *volume, tp protocol.TopicPartition) error {
+	c.mu.Lock()
+	stale := c.known[v][tp] > 0
+	c.mu.Unlock()
+	if !stale {
+		return nil
+	}
+	if err := c.writeStarts(v); err != nil {
+		return err
+	}
+	return c.writeRecoveryPoints(v)
+}

@@ -1,0 +1,120 @@
+package log
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+)
+
+// Flush makes all that was appended durable and moves the recovery point there.
+func (l *Log) Flush() error { return l.flushTo(l.LogEndOffset().Offset) }
+
+// flushTo makes everything below the offset durable. The lock is not held while the disk works, so appends go on.
+func (l *Log) flushTo(offset int64) error {
+	l.flushMu.Lock()
+	defer l.flushMu.Unlock()
+	p := l.planFlush(offset)
+	if len(p.segments) == 0 {
+		return nil
+	}
+	if err := l.dir.check(); err != nil {
+		return err
+	}
+	if err := l.runFlush(p); err != nil {
+		return l.storage("flush", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// After a truncation the records below the offset may be others than those that were flushed.
+	if l.generation.Load() == p.generation {
+		l.recoveryPoint = max(l.recoveryPoint, offset)
+		l.lastFlush = l.host.now()
+	}
+	return nil
+}
+
+// flushPlan is what has to become durable.
+type flushPlan struct {
+	generation uint64
+	segments   []*Segment
+	newFiles   bool // some of the segments' files may not be in the directory durably
+	newDir     bool
+	snapshot   *file // of the producers' state at the offset, if there is one
+}
+
+func (l *Log) planFlush(offset int64) flushPlan {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := flushPlan{generation: l.generation.Load()}
+	if offset <= l.recoveryPoint {
+		return p
+	}
+	segments := *l.segments.Load()
+	for _, s := range segments[max(floorSegment(segments, l.recoveryPoint), 0):] {
+		if s.base < offset {
+			p.segments = append(p.segments, s)
+			p.newFiles = p.newFiles || s.base >= l.recoveryPoint
+		}
+	}
+	p.newDir = l.lastFlush.IsZero()
+	if _, found := slices.BinarySearch(l.producers.snapshots, offset); found {
+		p.snapshot = &file{dir: l.dir, base: offset, suffix: snapshotSuffix}
+	}
+	return p
+}
+
+// runFlush syncs. The epochs come first: an epoch must not be missing from its file when the records that have it are below the recovery
+// point, where nobody looks for it again.
+func (l *Log) runFlush(p flushPlan) error {
+	if err := l.saveEpochs(); err != nil {
+		return err
+	}
+	for _, s := range p.segments {
+		if err := s.sync(); err != nil && !l.goneMeanwhile(s, err) {
+			return err
+		}
+	}
+	if p.snapshot != nil {
+		if err := ignoreMissing(p.snapshot.sync()); err != nil {
+			return err
+		}
+	}
+	if p.newFiles {
+		if err := ignoreMissing(l.dir.fs.SyncDir(l.dir.dirPath())); err != nil {
+			return err
+		}
+	}
+	if p.newDir {
+		return l.dir.fs.SyncDir(l.dir.path)
+	}
+	return nil
+}
+
+// goneMeanwhile reports that a file is missing because its segment was deleted during the flush.
+func (l *Log) goneMeanwhile(s *Segment, err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !slices.Contains(*l.segments.Load(), s)
+}
+
+// saveEpochs writes the leader epochs if they have changed.
+func (l *Log) saveEpochs() error {
+	entries, changed := l.epochs.unsaved()
+	if !changed {
+		return nil
+	}
+	err := replaceDurably(l.dir.fs, l.dir.join(leaderEpochFile), encodeEpochs(entries))
+	if err != nil {
+		l.epochs.markDirty()
+	}
+	return err
+}
+
+// flushIfDue flushes when flush.ms has passed since the last time.
+func (l *Log) flushIfDue() error {
+	l.mu.Lock()
+	due := l.host.now().Sub(l.lastFlush).Milliseconds() >= l.Config().FlushMs
+	l.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return l.Flush()
+}

@@ -1,0 +1,261 @@
+package log
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"gokafka/log/vfs"
+	"gokafka/protocol"
+)
+
+// Log returns the partition's log, if this broker has it on a directory that is online.
+func (m *Manager) Log(tp protocol.TopicPartition) (*Log, bool) { return m.logs.get(tp) }
+
+// Logs lists all logs, in no order.
+func (m *Manager) Logs() []*Log { return m.logs.all() }
+
+// CreateOptions of a log.
+type CreateOptions struct {
+	TopicID protocol.TopicID // zero: none
+	Config  *Config          // nil: the topic's, or the defaults
+	// IsNew says that the log cannot lie in a directory that is offline.
+	IsNew bool
+}
+
+// Create returns the partition's log; if there is none it makes one in the directory with the fewest logs. While a directory is offline a log
+// that is not new may be there: ErrStorage. A log of another topic id is ErrInconsistentTopicID.
+func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, error) {
+	m.createMu.Lock()
+	defer m.createMu.Unlock()
+	if l, ok := m.logs.get(tp); ok {
+		return l, l.SetTopicID(o.TopicID)
+	}
+	if !o.IsNew && len(m.online()) < len(m.volumes) {
+		return nil, fmt.Errorf("create %v: it may be in a directory that is offline: %w", tp, ErrStorage)
+	}
+	if o.Config == nil {
+		o.Config = m.configOf(tp.Topic)
+	}
+	for _, v := range m.online() {
+		l, err := m.createOn(v, tp, o)
+		if err == nil {
+			return l, nil
+		}
+		m.host.logger.Error().Err(v.fail("create "+tp.String(), err)).Msg("log could not be created")
+	}
+	return nil, fmt.Errorf("create %v: no directory is usable: %w", tp, ErrStorage)
+}
+
+func (m *Manager) createOn(v *volume, tp protocol.TopicPartition, o CreateOptions) (*Log, error) {
+	if err := m.checkpoints.forget(v, tp); err != nil {
+		return nil, err
+	}
+	l, err := createLog(m.host, newLogDir(v, tp.String()), tp, o.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.SetTopicID(o.TopicID); err != nil {
+		return nil, err
+	}
+	m.logs.add(l)
+	v.logs.Add(1)
+	return l, nil
+}
+
+// online lists the volumes that work, those with the fewest logs first.
+func (m *Manager) online() []*volume {
+	list := slices.DeleteFunc(slices.Clone(m.volumes), func(v *volume) bool { return v.check() != nil })
+	slices.SortStableFunc(list, func(a, b *volume) int { return cmp.Compare(a.logs.Load(), b.logs.Load()) })
+	return list
+}
+
+// Delete takes logs away at once, and their files after file.delete.delay.ms. A partition without a log is no error.
+func (m *Manager) Delete(tps ...protocol.TopicPartition) error {
+	m.createMu.Lock()
+	defer m.createMu.Unlock()
+	var errs []error
+	for _, tp := range tps {
+		l, ok := m.logs.remove(tp)
+		if !ok {
+			continue
+		}
+		v := l.dir.volume
+		v.logs.Add(-1)
+		name := suffixedDirName(tp, deleteDirSuffix)
+		if err := l.retire(name); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		m.host.worker.removeDir(l.Config().FileDeleteDelayMs, v, filepath.Join(v.path, name))
+	}
+	return errors.Join(errs...)
+}
+
+// retire ends the log and renames its directory. Readers who hold a slice may finish.
+func (l *Log) retire(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.openLocked(); err != nil {
+		return err
+	}
+	l.closed = true
+	l.activeLocked().letGo()
+	for _, s := range *l.segments.Load() {
+		for _, f := range s.files() {
+			f.cache.drop(f)
+		}
+	}
+	return l.storage("rename", l.dir.rename(name))
+}
+
+// configOf is the settings of a topic.
+func (m *Manager) configOf(topic string) *Config {
+	m.configMu.RLock()
+	defer m.configMu.RUnlock()
+	if c := m.topics[topic]; c != nil {
+		return c
+	}
+	if m.options.TopicConfig != nil {
+		if c := m.options.TopicConfig(topic); c != nil {
+			return c
+		}
+	}
+	return m.defaults
+}
+
+// Defaults are the settings of topics without their own.
+func (m *Manager) Defaults() *Config {
+	m.configMu.RLock()
+	defer m.configMu.RUnlock()
+	return m.defaults
+}
+
+// SetDefaults replaces the settings of topics for which SetConfig was not called since the start.
+func (m *Manager) SetDefaults(c *Config) {
+	m.configMu.Lock()
+	m.defaults = c
+	m.configMu.Unlock()
+	for _, l := range m.logs.all() {
+		l.SetConfig(m.configOf(l.tp.Topic))
+	}
+}
+
+// SetConfig gives the topic's logs, also those to come, new settings; nil takes them back to the defaults.
+func (m *Manager) SetConfig(topic string, c *Config) {
+	m.configMu.Lock()
+	if c == nil {
+		delete(m.topics, topic)
+	} else {
+		m.topics[topic] = c
+	}
+	m.configMu.Unlock()
+	c = m.configOf(topic)
+	for _, l := range m.logs.all() {
+		if l.tp.Topic == topic {
+			l.SetConfig(c)
+		}
+	}
+}
+
+// CheckpointHighWatermarks writes the high watermarks of all logs.
+func (m *Manager) CheckpointHighWatermarks() error {
+	var errs []error
+	for _, v := range m.volumes {
+		if v.check() == nil {
+			errs = append(errs, m.checkpoints.writeHighWatermarks(v))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// DirStatus describes one of log.dirs.
+type DirStatus struct {
+	Path          string
+	Err           error // why it is offline, nil if it is not
+	Total, Usable int64 // bytes of the volume, -1 unknown
+	Logs          []*Log
+}
+
+// Dirs describes all directories.
+func (m *Manager) Dirs() []DirStatus {
+	var list []DirStatus
+	for _, v := range m.volumes {
+		list = append(list, m.status(v))
+	}
+	return list
+}
+
+func (m *Manager) status(v *volume) DirStatus {
+	s := DirStatus{Path: v.path, Err: v.check(), Total: -1, Usable: -1}
+	if s.Err != nil {
+		return s
+	}
+	s.Logs = m.logs.on(v)
+	if total, usable, err := v.fs.Space(v.path); err == nil {
+		s.Total, s.Usable = total, usable
+	}
+	return s
+}
+
+// Failures tells of each directory that goes offline, once; its logs are gone by then. There is always room for the news.
+func (m *Manager) Failures() <-chan DirStatus { return m.failures }
+
+// Close makes all logs durable and writes the checkpoints and the marker of a clean stop, of directories that are online. Nothing is used after it.
+func (m *Manager) Close() error {
+	m.cancel()
+	m.running.Wait()
+	m.host.worker.stop()
+	errs := []error{m.closeLogs()}
+	for _, v := range m.volumes {
+		if v.check() == nil {
+			errs = append(errs, m.closeVolume(v))
+		}
+	}
+	m.host.cache.close()
+	m.unlock()
+	return errors.Join(errs...)
+}
+
+// closersMax is how many logs are closed at a time: enough that their fsyncs share the disk's journal.
+const closersMax = 16
+
+func (m *Manager) closeLogs() error {
+	jobs := make(chan *Log)
+	results := &loadErrors{}
+	var workers sync.WaitGroup
+	for range max(closersMax, runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			for l := range jobs {
+				results.add(l.close())
+			}
+		})
+	}
+	for _, l := range m.logs.all() {
+		if l.dir.check() == nil {
+			jobs <- l
+		}
+	}
+	close(jobs)
+	workers.Wait()
+	return results.err()
+}
+
+func (m *Manager) closeVolume(v *volume) error {
+	for _, write := range []func(*volume) error{
+		m.checkpoints.writeRecoveryPoints, m.checkpoints.writeStarts, m.checkpoints.writeHighWatermarks,
+	} {
+		if err := write(v); err != nil {
+			return err
+		}
+	}
+	name := filepath.Join(v.path, cleanShutdownFile)
+	if err := vfs.WriteFile(v.fs, name, []byte(cleanShutdownText), true); err != nil {
+		return v.fail("write "+cleanShutdownFile, err)
+	}
+	return v.fs.SyncDir(v.path)
+}

@@ -1,0 +1,443 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gokafka/log/vfs"
+	"gokafka/protocol"
+)
+
+// scanWindow is how much of a .log file is read at once in search of a batch: enough to step over the small batches between two index entries.
+const scanWindow = 4096
+
+var scanWindows = sync.Pool{New: func() any { return new([scanWindow]byte) }}
+
+// Segment is a run of batches in one file, with its indexes. Its log's lock guards all changes; what readers use is safe without: the files,
+// the indexes, which have their own locks, and the size.
+type Segment struct {
+	base    int64
+	file    *file // .log
+	offsets *OffsetIndex
+	times   *TimeIndex
+	txns    *TxnIndex
+	size    atomic.Int64 // bytes of whole batches
+
+	held       bool          // the file is kept open, since batches are appended
+	sinceEntry int           // bytes since the last index entry
+	created    time.Time     // when it last was empty
+	jitter     time.Duration // rolled so much before its time
+	firstStamp int64         // largest timestamp of the first batch
+	firstKnown bool
+}
+
+func newSegment(dir *logDir, cache *fileCache, base int64) *Segment {
+	newFile := func(suffix string) *file { return &file{dir: dir, cache: cache, base: base, suffix: suffix} }
+	return &Segment{
+		base:    base,
+		file:    newFile(logSuffix),
+		offsets: newOffsetIndex(newFile(indexSuffix)),
+		times:   newTimeIndex(newFile(timeIndexSuffix)),
+		txns:    newTxnIndex(newFile(txnIndexSuffix)),
+	}
+}
+
+// createSegment makes the files of a new segment. What lies there under these names is the remains of something that failed.
+func createSegment(dir *logDir, cache *fileCache, base int64, c *Config, now time.Time) (*Segment, error) {
+	s := newSegment(dir, cache, base)
+	s.times.setMax(s.times.none())
+	s.startOver(c, now)
+	for _, f := range s.files() {
+		if err := ignoreMissing(dir.fs.Remove(f.path())); err != nil {
+			return nil, err
+		}
+	}
+	for _, f := range []*file{s.file, s.offsets.file, s.times.file} {
+		if err := f.touch(); err != nil {
+			return nil, err
+		}
+	}
+	if !c.Preallocate {
+		return s, nil
+	}
+	return s, s.file.use(func(f vfs.File) error { return f.Truncate(int64(c.SegmentBytesMax)) })
+}
+
+func (s *Segment) files() []*file {
+	return []*file{s.file, s.offsets.file, s.times.file, s.txns.file}
+}
+
+// startOver begins the segment's age anew: it is empty.
+func (s *Segment) startOver(c *Config, now time.Time) {
+	s.created, s.firstKnown = now, false
+	s.jitter = 0
+	if c.SegmentJitterMs > 0 {
+		s.jitter = time.Duration(rand.Int64N(min(c.SegmentJitterMs, max(c.segmentMs(), 1)))) * time.Millisecond
+	}
+}
+
+// BaseOffset is the offset in the segment's name; no record in it is below.
+func (s *Segment) BaseOffset() int64 { return s.base }
+
+// Size is the number of bytes of its batches.
+func (s *Segment) Size() int64 { return s.size.Load() }
+
+// shouldRoll reports whether a batch belongs into a new segment. Time passes by the timestamps of records, and only without them by the clock.
+func (s *Segment) shouldRoll(c *Config, b batchRange, now time.Time) (bool, error) {
+	size := s.Size()
+	if size > int64(c.SegmentBytesMax)-int64(b.bytes) || b.last-s.base > math.MaxInt32 {
+		return true, nil
+	}
+	if s.offsets.count() >= c.IndexBytesMax/offsetEntrySize || s.times.count() >= c.IndexBytesMax/timeEntrySize-1 {
+		return true, nil
+	}
+	if size == 0 {
+		return false, nil
+	}
+	waited, err := s.waited(b.maxTimestamp, now)
+	return waited > c.segmentMs()-s.jitter.Milliseconds(), err
+}
+
+// waited is the segment's age in milliseconds.
+func (s *Segment) waited(timestamp int64, now time.Time) (int64, error) {
+	if err := s.loadFirstStamp(); err != nil {
+		return 0, err
+	}
+	if s.firstStamp >= 0 {
+		return timestamp - s.firstStamp, nil
+	}
+	return now.Sub(s.created).Milliseconds(), nil
+}
+
+func (s *Segment) loadFirstStamp() error {
+	if s.firstKnown || s.Size() == 0 {
+		return nil
+	}
+	head, err := s.head(0, s.Size())
+	if err != nil {
+		return err
+	}
+	s.noteFirst(head)
+	return nil
+}
+
+func (s *Segment) noteFirst(b protocol.Batch) {
+	if !s.firstKnown {
+		s.firstStamp, s.firstKnown = b.MaxTimestamp(), true
+	}
+}
+
+// append writes batches with one system call and then brings the indexes up to date. If the write fails, what was written of it is beyond the
+// segment's size, where nobody reads.
+func (s *Segment) append(batches []byte, intervalBytes int) error {
+	file, err := s.keepOpen()
+	if err != nil {
+		return err
+	}
+	at := s.Size()
+	if _, err := file.WriteAt(batches, at); err != nil {
+		file.Truncate(at) // recovery would cut it as well
+		return err
+	}
+	if err := s.index(batches, at, intervalBytes); err != nil {
+		return err
+	}
+	s.size.Store(at + int64(len(batches)))
+	return nil
+}
+
+// keepOpen opens the file for as long as the segment is active.
+func (s *Segment) keepOpen() (vfs.File, error) {
+	if s.held {
+		return s.file.open, nil
+	}
+	file, err := s.file.hold()
+	s.held = err == nil
+	return file, err
+}
+
+// letGo ends keepOpen.
+func (s *Segment) letGo() {
+	if s.held {
+		s.held = false
+		s.file.release()
+	}
+}
+
+// index notes each batch whose predecessors since the last entry make up an interval.
+func (s *Segment) index(batches []byte, at int64, intervalBytes int) error {
+	for len(batches) > 0 {
+		b, rest, err := protocol.NextBatch(batches)
+		if err != nil || b == nil {
+			return fmt.Errorf("index batch at %d: not a whole batch: %w", at, err)
+		}
+		s.noteFirst(b)
+		s.times.note(b.MaxTimestamp(), b.LastOffset())
+		if s.sinceEntry > intervalBytes {
+			if err := s.addEntry(b, at); err != nil {
+				return err
+			}
+			s.sinceEntry = 0
+		}
+		s.sinceEntry += len(b)
+		at += int64(len(b))
+		batches = rest
+	}
+	return nil
+}
+
+func (s *Segment) addEntry(b protocol.Batch, at int64) error {
+	if err := s.offsets.add(b.LastOffset(), int32(at)); err != nil {
+		return err
+	}
+	return s.times.addLargest()
+}
+
+// head reads the header of the batch at the position. end is where the segment's data ends for the reader.
+func (s *Segment) head(at, end int64) (protocol.Batch, error) {
+	buf := make([]byte, min(protocol.BatchOverhead, end-at))
+	if _, err := s.file.readAt(buf, at); err != nil {
+		return nil, err
+	}
+	size, err := protocol.EntrySize(buf)
+	if err == nil && at+int64(size) > end {
+		err = fmt.Errorf("batch of %d bytes where %d remain", size, end-at)
+	}
+	if err != nil {
+		return nil, s.corrupt(at, err)
+	}
+	return protocol.Batch(buf), nil
+}
+
+func (s *Segment) corrupt(at int64, err error) error {
+	return &CorruptError{File: s.file.path(), Position: at, Err: err}
+}
+
+// scan passes the headers of the batches from the position on to visit until it returns false. end bounds it; it lies between two batches.
+// The header is only valid during the call.
+func (s *Segment) scan(at, end int64, visit func(at int64, head protocol.Batch) bool) error {
+	file, err := s.file.hold()
+	if err != nil {
+		return err
+	}
+	defer s.file.release()
+	window := scanWindows.Get().(*[scanWindow]byte)
+	defer scanWindows.Put(window)
+	var have []byte // bytes of the file from at on
+	for at < end {
+		if need := min(protocol.BatchOverhead, end-at); int64(len(have)) < need {
+			n, err := file.ReadAt(window[:min(scanWindow, end-at)], at)
+			if err != nil && (err != io.EOF || int64(n) < need) {
+				return err
+			}
+			have = window[:n]
+		}
+		size, err := protocol.EntrySize(have)
+		if err != nil {
+			return s.corrupt(at, err)
+		}
+		if at+int64(size) > end {
+			return s.corrupt(at, fmt.Errorf("batch of %d bytes where %d remain", size, end-at))
+		}
+		if !visit(at, protocol.Batch(have)) {
+			return nil
+		}
+		at += int64(size)
+		have = have[min(size, len(have)):]
+	}
+	return nil
+}
+
+// place is where a batch lies in its segment.
+type place struct {
+	at   int64
+	size int
+}
+
+// locate finds the batch that contains the offset, or else the first one after it. ok is false if there is none before end.
+func (s *Segment) locate(offset, end int64) (p place, ok bool, err error) {
+	entry, err := s.offsets.lookup(offset)
+	if err != nil {
+		return p, false, err
+	}
+	p, ok, err = s.locateFrom(int64(entry.position), entry.offset, offset, end)
+	if entry.position > 0 && errors.Is(err, errBadIndex) {
+		// The index is wrong. It is only a short cut: the log itself answers.
+		p, ok, err = s.locateFrom(0, math.MaxInt64, offset, end)
+	}
+	return p, ok, err
+}
+
+var errBadIndex = errors.New("index entry does not point to its batch")
+
+func (s *Segment) locateFrom(at, entryOffset, offset, end int64) (p place, ok bool, err error) {
+	if at > end {
+		if entryOffset < offset {
+			return p, false, nil
+		}
+		return p, false, errBadIndex
+	}
+	first, bad := true, false
+	err = s.scan(at, end, func(at int64, head protocol.Batch) bool {
+		if first && (head.LastOffset() > entryOffset || head.BaseOffset() < s.base) {
+			bad = true
+			return false
+		}
+		first = false
+		if head.LastOffset() >= offset {
+			p, ok = place{at, head.Size()}, true
+		}
+		return !ok
+	})
+	if _, corrupt := errors.AsType[*CorruptError](err); bad || (corrupt && first) {
+		return p, false, errBadIndex
+	}
+	return p, ok, err
+}
+
+// end is the offset after the last record, read from the last index entry on.
+func (s *Segment) nextOffset() (int64, error) {
+	entry, err := s.offsets.lastEntry()
+	if err != nil {
+		return 0, err
+	}
+	next, err := s.nextOffsetFrom(int64(entry.position), entry.offset)
+	if errors.Is(err, errBadIndex) {
+		return s.nextOffsetFrom(0, math.MaxInt64)
+	}
+	return next, err
+}
+
+func (s *Segment) nextOffsetFrom(at, entryOffset int64) (int64, error) {
+	next, first, bad := s.base, true, at > s.Size()
+	err := s.scan(at, s.Size(), func(_ int64, head protocol.Batch) bool {
+		bad = bad || first && head.LastOffset() > entryOffset
+		first = false
+		next = head.NextOffset()
+		return !bad
+	})
+	if _, corrupt := errors.AsType[*CorruptError](err); at > 0 && (bad || corrupt) {
+		return 0, errBadIndex
+	}
+	return next, err
+}
+
+// largestTimestamp is the segment's largest timestamp and the last offset of the batch that has it. Of a segment that was loaded it is the
+// last entry of the time index, unless batches after that entry exceed it, which only happens when the index was damaged.
+func (s *Segment) largestTimestamp() (timeEntry, error) {
+	if e, known := s.times.largest(); known {
+		return e, nil
+	}
+	e, err := s.times.lastEntry()
+	if err != nil {
+		return e, err
+	}
+	from, err := s.offsets.lookup(e.offset)
+	if err != nil {
+		return e, err
+	}
+	if last, err := s.offsets.lastEntry(); err == nil && e.timestamp != protocol.NoTimestamp {
+		from = last
+	}
+	err = s.scan(int64(from.position), s.Size(), func(_ int64, head protocol.Batch) bool {
+		if head.MaxTimestamp() > e.timestamp {
+			e = timeEntry{head.MaxTimestamp(), head.LastOffset()}
+		}
+		return true
+	})
+	if err == nil {
+		s.times.setMax(e)
+	}
+	return e, err
+}
+
+// closeIndexes writes what the indexes hold in memory: no more batches will come. The last time entry is the segment's largest timestamp.
+func (s *Segment) closeIndexes() error {
+	if _, err := s.largestTimestamp(); err != nil {
+		return err
+	}
+	if err := s.times.addLargest(); err != nil {
+		return err
+	}
+	if err := s.offsets.finish(); err != nil {
+		return err
+	}
+	return s.times.finish()
+}
+
+// trim cuts what was preallocated.
+func (s *Segment) trim() error {
+	return s.file.use(func(f vfs.File) error { return f.Truncate(s.Size()) })
+}
+
+// sync makes everything in the segment durable.
+func (s *Segment) sync() error {
+	if err := s.file.sync(); err != nil {
+		return err
+	}
+	for _, x := range []*entryFile{&s.offsets.entryFile, &s.times.entryFile} {
+		if err := x.write(); err != nil {
+			return err
+		}
+		if err := x.sync(); err != nil {
+			return err
+		}
+	}
+	return ignoreMissing(s.txns.file.sync())
+}
+
+// truncateTo drops the batches at and after the offset; returns how many bytes that were.
+func (s *Segment) truncateTo(offset int64, c *Config, now time.Time) (int64, error) {
+	p, found, err := s.locate(offset, s.Size())
+	if err != nil {
+		return 0, err
+	}
+	for _, truncate := range []func(int64) error{s.offsets.truncateTo, s.times.truncateTo, s.txns.truncateTo} {
+		if err := truncate(offset); err != nil {
+			return 0, err
+		}
+	}
+	before := s.Size()
+	if found {
+		if err := s.cut(p.at); err != nil {
+			return 0, err
+		}
+	}
+	if s.Size() == 0 {
+		s.startOver(c, now)
+	}
+	return before - s.Size(), s.recountAfterTruncate()
+}
+
+func (s *Segment) cut(size int64) error {
+	s.size.Store(size)
+	return s.file.use(func(f vfs.File) error { return f.Truncate(size) })
+}
+
+// recountAfterTruncate finds the largest timestamp and the last index entry of what is left.
+func (s *Segment) recountAfterTruncate() error {
+	s.times.forgetMax()
+	last, err := s.offsets.lastEntry()
+	if err != nil {
+		return err
+	}
+	s.sinceEntry = int(s.Size() - int64(last.position))
+	_, err = s.largestTimestamp()
+	return err
+}
+
+// retire gives the segment's files the suffix of files to be removed. Readers who hold them go on.
+func (s *Segment) retire() error {
+	for _, f := range s.files() {
+		if err := ignoreMissing(f.changeSuffix(f.suffix + deletedSuffix)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
