@@ -176,7 +176,8 @@ func (m *Manager) CheckpointHighWatermarks() error {
 // DirStatus describes one of log.dirs.
 type DirStatus struct {
 	Path          string
-	Err           error // why it is offline, nil if it is not
+	Offline       bool
+	Err           error // why it is offline
 	Total, Usable int64 // bytes of the volume, -1 unknown
 	Logs          []*Log
 }
@@ -191,8 +192,9 @@ func (m *Manager) Dirs() []DirStatus {
 }
 
 func (m *Manager) status(v *volume) DirStatus {
-	s := DirStatus{Path: v.path, Err: v.check(), Total: -1, Usable: -1}
-	if s.Err != nil {
+	err := v.check()
+	s := DirStatus{Path: v.path, Offline: err != nil, Err: err, Total: -1, Usable: -1}
+	if s.Offline {
 		return s
 	}
 	s.Logs = m.logs.on(v)
