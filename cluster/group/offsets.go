@@ -34,9 +34,9 @@ func newOffsets() offsets {
 	}
 }
 
-// put stores a commit unless a newer one is there.
+// put stores a commit unless a newer one is there. A batch may name a partition twice: its last word counts.
 func (o *offsets) put(tp protocol.TopicPartition, c commit) {
-	if old, ok := o.committed[tp]; !ok || old.at < c.at {
+	if old, ok := o.committed[tp]; !ok || old.at <= c.at {
 		o.committed[tp] = c
 	}
 }
@@ -258,7 +258,8 @@ func (g *Group) olderThan(now time.Time, since func(commit) int64, except map[st
 	return old
 }
 
-// idle reports whether nothing would be left of the group without these offsets, so that it can go as well.
+// idle reports whether nothing would be left of the group without these offsets, all of which it has, so that it can go
+// as well.
 func (g *Group) idle(without []protocol.TopicPartition) bool {
 	return g.state == Empty && len(g.pending) == 0 && len(g.offsets.inFlight)+len(g.offsets.txn) == 0 &&
 		len(g.offsets.committed) == len(without)
@@ -292,8 +293,14 @@ func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c com
 	o.txn[producerID][tp] = c
 }
 
-// known reports whether the partition has an offset, or is about to.
-func (o *offsets) known(tp protocol.TopicPartition) bool {
-	_, ok := o.committed[tp]
-	return ok || o.inFlight[tp] > 0
+// among returns those partitions that have an offset, or are about to, each once.
+func (o *offsets) among(partitions []protocol.TopicPartition) []protocol.TopicPartition {
+	var known []protocol.TopicPartition
+	for _, tp := range partitions {
+		if _, ok := o.committed[tp]; ok || o.inFlight[tp] > 0 {
+			known = append(known, tp)
+		}
+	}
+	slices.SortFunc(known, comparePartitions)
+	return slices.Compact(known)
 }

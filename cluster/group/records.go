@@ -1,7 +1,6 @@
 package group
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -20,6 +19,7 @@ const (
 	valueVersion         = 3
 	valueVersionMax      = 4
 	expiringValueVersion = 1
+	flexibleValueVersion = 4
 )
 
 func commitKey(group string, tp protocol.TopicPartition) []byte {
@@ -63,8 +63,11 @@ func metadataRecord(g *Group, assignment func(*member) []byte) protocol.Record {
 
 func millis(d time.Duration) int32 { return int32(d / time.Millisecond) }
 
-// errVersion marks records of a version that is not known: of a newer coordinator, to be skipped.
+// errVersion marks records of a version that is not known: of a newer coordinator.
 var errVersion = errors.New("unknown version")
+
+// errCut marks records that do not hold what their version says.
+var errCut = errors.New("malformed")
 
 // parsedKey is a record's key: of a group, or of an offset when partition is set.
 type parsedKey struct {
@@ -73,82 +76,76 @@ type parsedKey struct {
 }
 
 func parseKey(b []byte) (parsedKey, error) {
-	version, err := peekVersion(b)
-	switch {
-	case err != nil:
-		return parsedKey{}, err
-	case version == 0 || version == commitKeyVersion:
-		var k kmsg.OffsetCommitKey
-		if err := k.ReadFrom(b); err != nil {
-			return parsedKey{}, fmt.Errorf("read offset key: %w", err)
-		}
-		return parsedKey{group: k.Group, partition: &protocol.TopicPartition{Topic: k.Topic, Partition: k.Partition}}, nil
-	case version == metadataKeyVersion:
-		var k kmsg.GroupMetadataKey
-		if err := k.ReadFrom(b); err != nil {
-			return parsedKey{}, fmt.Errorf("read group key: %w", err)
-		}
-		return parsedKey{group: k.Group}, nil
+	c := cursor{b: b}
+	var k parsedKey
+	switch version := c.int16(); version {
+	case 0, commitKeyVersion:
+		k.group = c.string()
+		k.partition = &protocol.TopicPartition{Topic: c.string(), Partition: c.int32()}
+	case metadataKeyVersion:
+		k.group = c.string()
+	default:
+		return parsedKey{}, fmt.Errorf("read key of version %d: %w", version, errVersion)
 	}
-	return parsedKey{}, fmt.Errorf("read key of version %d: %w", version, errVersion)
+	if c.bad {
+		return parsedKey{}, fmt.Errorf("read key %x: %w", b, errCut)
+	}
+	return k, nil
 }
 
-func peekVersion(b []byte) (int16, error) {
-	if len(b) < 2 {
-		return 0, errors.New("read version: too short")
+// openValue begins a value.
+func openValue(b []byte) (c cursor, version int16, err error) {
+	c = cursor{b: b}
+	if version = c.int16(); c.bad || version < 0 || version > valueVersionMax {
+		return c, version, fmt.Errorf("value of version %d: %w", version, errVersion)
 	}
-	return int16(binary.BigEndian.Uint16(b)), nil
+	c.flexible = version >= flexibleValueVersion
+	return c, version, nil
 }
 
 func parseCommit(b []byte) (CommittedOffset, error) {
-	var v kmsg.OffsetCommitValue
-	if err := parseValue(b, &v); err != nil {
+	c, version, err := openValue(b)
+	if err != nil {
 		return CommittedOffset{}, fmt.Errorf("read committed offset: %w", err)
 	}
-	c := CommittedOffset{
-		Offset: v.Offset, LeaderEpoch: -1, Metadata: v.Metadata, CommitTimestamp: v.CommitTimestamp, ExpireTimestamp: -1,
+	o := CommittedOffset{Offset: c.int64(), LeaderEpoch: -1, ExpireTimestamp: -1}
+	if version >= 3 {
+		o.LeaderEpoch = c.int32()
 	}
-	if v.Version >= 3 {
-		c.LeaderEpoch = v.LeaderEpoch
+	o.Metadata, o.CommitTimestamp = c.string(), c.int64()
+	if version == expiringValueVersion {
+		o.ExpireTimestamp = c.int64()
 	}
-	if v.Version == expiringValueVersion {
-		c.ExpireTimestamp = v.ExpireTimestamp
+	if c.tags(); c.bad {
+		return CommittedOffset{}, fmt.Errorf("read committed offset: %w", errCut)
 	}
-	return c, nil
+	return o, nil
 }
 
-// parseValue decodes any version that is known. A version from the future is an error here: silently dropping an offset or
-// a group would be worse.
-func parseValue(b []byte, v interface{ ReadFrom([]byte) error }) error {
-	version, err := peekVersion(b)
-	if err != nil {
-		return err
-	}
-	if version < 0 || version > valueVersionMax {
-		return fmt.Errorf("value of version %d: %w", version, errVersion)
-	}
-	return v.ReadFrom(b)
-}
-
-// parseGroup makes the group that a metadata value describes. Its members' sessions begin when the group is loaded.
+// parseGroup makes the group that a metadata value describes. It keeps parts of b. The members' sessions begin when the
+// group is loaded.
 func parseGroup(id string, b []byte, settings *Settings, now time.Time) (*Group, error) {
-	var v kmsg.GroupMetadataValue
-	if err := parseValue(b, &v); err != nil {
+	c, version, err := openValue(b)
+	if err != nil {
 		return nil, fmt.Errorf("read metadata of group %q: %w", id, err)
 	}
 	g := newGroup(id, settings, now)
-	g.generation, g.protocolType, g.stateSince = v.Generation, v.ProtocolType, -1
-	if v.Version >= 2 {
-		g.stateSince = v.CurrentStateTimestamp
+	g.protocolType, g.generation, g.stateSince = c.string(), c.int32(), -1
+	protocolName, leader := c.nullableString(), c.nullableString()
+	if protocolName != nil {
+		g.protocol = *protocolName
 	}
-	if v.Protocol != nil {
-		g.protocol = *v.Protocol
+	if version >= 2 {
+		g.stateSince = c.int64()
 	}
-	for i := range v.Members {
-		g.restore(&v, &v.Members[i])
+	for range c.count() {
+		g.restore(parseMember(&c, version, g.protocol))
 	}
-	if v.Leader != nil && g.members.byID[*v.Leader] != nil {
-		g.leader = *v.Leader
+	if c.tags(); c.bad {
+		return nil, fmt.Errorf("read metadata of group %q: %w", id, errCut)
+	}
+	if leader != nil && g.members.byID[*leader] != nil {
+		g.leader = *leader
 	}
 	if g.members.len() > 0 {
 		g.state = Stable
@@ -157,24 +154,33 @@ func parseGroup(id string, b []byte, settings *Settings, now time.Time) (*Group,
 	return g, nil
 }
 
-func (g *Group) restore(v *kmsg.GroupMetadataValue, stored *kmsg.GroupMetadataValueMember) {
-	m := &member{
-		id: stored.MemberID, instanceID: stored.InstanceID, clientID: stored.ClientID, clientHost: stored.ClientHost,
-		sessionTimeout:   time.Duration(stored.SessionTimeoutMillis) * time.Millisecond,
-		rebalanceTimeout: time.Duration(stored.RebalanceTimeoutMillis) * time.Millisecond,
-		protocols:        []Protocol{{Name: g.protocol, Metadata: stored.Subscription}},
-		assignment:       stored.Assignment,
+func parseMember(c *cursor, version int16, protocolName string) *member {
+	m := &member{id: c.string()}
+	if version >= 3 {
+		m.instanceID = c.nullableString()
 	}
-	if v.Version == 0 {
+	m.clientID, m.clientHost = c.string(), c.string()
+	if version >= 1 {
+		m.rebalanceTimeout = time.Duration(c.int32()) * time.Millisecond
+	}
+	m.sessionTimeout = time.Duration(c.int32()) * time.Millisecond
+	if version == 0 {
 		m.rebalanceTimeout = m.sessionTimeout
 	}
+	m.protocols = []Protocol{{Name: protocolName, Metadata: c.bytes()}}
+	m.assignment = c.bytes()
+	c.tags()
+	return m
+}
+
+// restore puts a stored member in its place. Only a damaged record names one twice.
+func (g *Group) restore(m *member) {
 	_, taken := g.members.byID[m.id]
-	if m.instanceID != nil {
-		_, static := g.members.static[*m.instanceID]
-		taken = taken || static
+	if m.instanceID != nil && !taken {
+		_, taken = g.members.static[*m.instanceID]
 	}
 	if taken {
-		return // only a damaged record names a member twice
+		return
 	}
 	g.members.add(m)
 	if g.leader == "" {

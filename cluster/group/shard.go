@@ -310,13 +310,7 @@ func (s *shard) expireOffsets(now time.Time) {
 // dropPartitions deletes the offsets of partitions that are no more.
 func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Time) {
 	for _, g := range s.groups {
-		var known []protocol.TopicPartition
-		for _, tp := range partitions {
-			if g.offsets.known(tp) {
-				known = append(known, tp)
-			}
-		}
-		if len(known) > 0 {
+		if known := g.offsets.among(partitions); len(known) > 0 {
 			s.forget(g, known, now)
 		}
 	}

@@ -112,12 +112,13 @@ func (s *shard) deletable(group string, partitions []protocol.TopicPartition) ([
 }
 
 func (s *shard) deleteOffsets(now time.Time, t Ticket, g *Group, partitions []protocol.TopicPartition, verdicts []error) {
-	var known []protocol.TopicPartition
+	var allowed []protocol.TopicPartition
 	for i, tp := range partitions {
-		if verdicts[i] == nil && g.offsets.known(tp) {
-			known = append(known, tp)
+		if verdicts[i] == nil {
+			allowed = append(allowed, tp)
 		}
 	}
+	known := g.offsets.among(allowed)
 	whole := g.idle(known)
 	w := answering(g, g.Forget(known, whole), t, verdicts)
 	s.delete(g, w, whole, now)

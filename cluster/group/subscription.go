@@ -1,9 +1,6 @@
 package group
 
-import (
-	"encoding/binary"
-	"unicode/utf16"
-)
+import "unicode/utf16"
 
 // subscriptions returns the topics that the members of a consumer group subscribe to, or nil when that is not known: for
 // other types of groups, and when a member's metadata is not what consumers send. It is what clients sent to each other,
@@ -24,37 +21,22 @@ func (g *Group) subscriptions() map[string]bool {
 
 // addTopics reads a ConsumerProtocolSubscription as version 0, which begins every version: version int16, topics, user data.
 func addTopics(topics map[string]bool, b []byte) bool {
-	if len(b) < 6 {
+	c := cursor{b: b}
+	c.int16()
+	n := c.length(false)
+	if n < 0 || n > len(c.b) {
 		return false
 	}
-	n := int32(binary.BigEndian.Uint32(b[2:]))
-	if b = b[6:]; n < 0 {
-		return false
-	}
-	for range n { // ends with the bytes: each topic takes two at least
-		topic, rest, ok := cut(b)
-		if !ok {
+	for range n {
+		topics[c.string()] = true
+		if c.bad {
 			return false
 		}
-		topics[topic] = true
-		b = rest
 	}
-	if len(b) < 4 {
-		return false
+	if userData := c.length(false); userData != -1 {
+		c.take(userData)
 	}
-	userData := int32(binary.BigEndian.Uint32(b))
-	return userData == -1 || userData >= 0 && int(userData) <= len(b)-4
-}
-
-func cut(b []byte) (s string, rest []byte, ok bool) {
-	if len(b) < 2 {
-		return "", nil, false
-	}
-	n := int(int16(binary.BigEndian.Uint16(b)))
-	if n < 0 || n > len(b)-2 {
-		return "", nil, false
-	}
-	return string(b[2 : 2+n]), b[2+n:], true
+	return !c.bad
 }
 
 // utf16Len is a string's length as Java counts it.
