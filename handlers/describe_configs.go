@@ -21,7 +21,7 @@ type configDescriber interface {
 // Behaviour: a broker tells only of itself, and of what is set for all brokers (empty name). Secrets have no value; a setting that is
 // unknown counts as one. No names, or an empty list of them, asks for all settings.
 //
-// Versions: 1 the layers that a value comes from (KIP-226) · 3 type and documentation (KIP-569).
+// Versions: 0 says of each setting whether it is a default, which Apache denies of all · 1 the layers that a value comes from (KIP-226) · 3 type and documentation (KIP-569).
 func describeConfigs(d configDescriber) API {
 	return on(0, 4, func(ctx context.Context, _ *Call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
@@ -32,11 +32,11 @@ func describeConfigs(d configDescriber) API {
 				questions[i].Wanted = func(name string) bool { return slices.Contains(names, name) }
 			}
 		}
-		shape := configShape{version: req.Version, synonyms: req.IncludeSynonyms, docs: req.IncludeDocumentation}
+		shape := configShape{synonyms: req.IncludeSynonyms, docs: req.IncludeDocumentation}
 		for i, answer := range d.Describe(ctx, questions) {
 			r := kmsg.NewDescribeConfigsResponseResource()
 			r.ResourceType, r.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
-			r.ErrorCode, r.ErrorMessage = protocol.CodeOf(answer.Err), admin.MessageOf(answer.Err)
+			r.ErrorCode, r.ErrorMessage = protocol.CodeOf(answer.Err), neverNull(admin.MessageOf(answer.Err))
 			r.Configs = shape.entries(answer.Entries)
 			resp.Resources = append(resp.Resources, r)
 		}
@@ -44,17 +44,22 @@ func describeConfigs(d configDescriber) API {
 	})
 }
 
-// configShape is what the client wants to know of each setting.
-type configShape struct {
-	version        int16
-	synonyms, docs bool
+// neverNull is an empty message in place of none: this response alone has it so.
+func neverNull(message *string) *string {
+	if message == nil {
+		return new("")
+	}
+	return message
 }
+
+// configShape is what the client wants to know of each setting.
+type configShape struct{ synonyms, docs bool }
 
 func (s configShape) entries(entries []config.Entry) []kmsg.DescribeConfigsResponseResourceConfig {
 	out := make([]kmsg.DescribeConfigsResponseResourceConfig, len(entries))
 	for i, e := range entries {
 		out[i] = kmsg.DescribeConfigsResponseResourceConfig{
-			Name: e.Name, Value: e.Value, ReadOnly: e.ReadOnly, IsDefault: e.Source == config.Default, Source: kmsg.ConfigSource(e.Source),
+			Name: e.Name, Value: e.Value, ReadOnly: e.ReadOnly, Source: kmsg.ConfigSource(e.Source),
 			IsSensitive: e.Sensitive, ConfigType: kmsg.ConfigType(e.Type),
 		}
 		if s.synonyms {

@@ -59,6 +59,7 @@ type Error struct {
 	Message string // empty: the client gets none
 }
 
+// Error is the message, or what the code means.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return e.Code.Message

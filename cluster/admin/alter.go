@@ -110,10 +110,6 @@ func (a *Admin) alterBroker(ctx context.Context, r Resource, validateOnly bool, 
 		return err
 	}
 	if err := a.Config.Validate(next, r.Name != ""); err != nil {
-		if errors.Is(err, config.ErrInvalidDynamic) {
-			a.Logger.Info().Err(err).Msg("refused a change of the broker's settings")
-			err = config.ErrInvalidDynamic
-		}
 		return refuse(kerr.InvalidRequest, "%s", err)
 	}
 	if stored, err = a.Config.Encode(next, r.Name != ""); err != nil {

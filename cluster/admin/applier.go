@@ -57,8 +57,7 @@ func (p *Applier) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	p.Admin.Store.Subscribe(p.watcher)
-	p.done.Add(1)
-	go p.loop(ctx)
+	p.done.Go(func() { p.loop(ctx) })
 }
 
 // Stop ends following and waits for what is being applied.
@@ -69,7 +68,6 @@ func (p *Applier) Stop() {
 }
 
 func (p *Applier) loop(ctx context.Context) {
-	defer p.done.Done()
 	p.follow(ctx)
 	for {
 		select {

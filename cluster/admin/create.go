@@ -189,7 +189,7 @@ func checkAssignment(assignment []Assigned, brokers []candidate) error {
 		case len(p.Replicas) != len(assignment[0].Replicas):
 			return refuse(kerr.InvalidReplicaAssignment, "All partitions should have the same number of replicas")
 		case hasDuplicates(p.Replicas):
-			return refuse(kerr.InvalidReplicaAssignment, "Duplicate replica assignment found: %v of partition %d", p.Replicas, p.Partition)
+			return refuse(kerr.InvalidReplicaAssignment, "Duplicate replica assignment found: %s", scalaMap(assignment))
 		case len(p.Replicas) == 0:
 			return refuse(kerr.InvalidReplicaAssignment, "Partition %d has no replicas", p.Partition)
 		}
@@ -206,6 +206,15 @@ func checkAssignment(assignment []Assigned, brokers []candidate) error {
 		}
 	}
 	return nil
+}
+
+// scalaMap prints an assignment as Apache's error text has it.
+func scalaMap(assignment []Assigned) string {
+	entries := make([]string, len(assignment))
+	for i, p := range assignment {
+		entries[i] = fmt.Sprintf("%d -> ArrayBuffer(%s)", p.Partition, list(p.Replicas))
+	}
+	return "HashMap(" + strings.Join(entries, ", ") + ")"
 }
 
 func hasDuplicates(ids []cluster.BrokerID) bool {

@@ -149,8 +149,9 @@ func (a *Admin) describeLoggers(q Question) (d Description) {
 	return d
 }
 
-// describeClientMetrics answers as a broker without client metrics subscriptions, which only KRaft has.
+// describeClientMetrics answers as a broker in ZooKeeper mode, which has no client metrics.
 func describeClientMetrics(q Question) (d Description) {
+	d.Err = refuse(kerr.InvalidRequest, "Config type client-metrics is only supported on KRaft clusters")
 	if q.Name == "" {
 		d.Err = refuse(kerr.InvalidRequest, "Client metrics subscription name must not be empty")
 	}

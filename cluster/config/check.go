@@ -8,8 +8,13 @@ import (
 	"strings"
 )
 
-// check says why a parsed value is not allowed; empty when it is. The texts are Apache's.
-type check func(name string, v any) (reason string)
+// check says why a parsed value is not allowed; nil when it is. The texts are Apache's.
+type check func(name string, v any) *flaw
+
+// flaw is what is wrong with a value: the part of it that is shown, and the reason.
+type flaw struct{ shown, reason string }
+
+func flawed(v any, reason string) *flaw { return &flaw{shown: format(v), reason: reason} }
 
 func number(v any) float64 {
 	if n, ok := v.(int64); ok {
@@ -20,98 +25,99 @@ func number(v any) float64 {
 }
 
 func atLeast(min float64) check {
-	return func(_ string, v any) string {
+	return func(_ string, v any) *flaw {
 		if number(v) < min {
-			return "Value must be at least " + strconv.FormatFloat(min, 'f', -1, 64)
+			return flawed(v, "Value must be at least "+strconv.FormatFloat(min, 'f', -1, 64))
 		}
-		return ""
+		return nil
 	}
 }
 
 func between(min, max float64) check {
 	low := atLeast(min)
-	return func(name string, v any) string {
-		if reason := low(name, v); reason != "" {
-			return reason
+	return func(name string, v any) *flaw {
+		if f := low(name, v); f != nil {
+			return f
 		}
 		if number(v) > max {
-			return "Value must be no more than " + strconv.FormatFloat(max, 'f', -1, 64)
+			return flawed(v, "Value must be no more than "+strconv.FormatFloat(max, 'f', -1, 64))
 		}
-		return ""
+		return nil
 	}
 }
 
 // gzipLevel allows 1 to 9 and -1, which leaves the choice to the codec.
-func gzipLevel(name string, v any) string {
+func gzipLevel(_ string, v any) *flaw {
 	if n := number(v); n > 9 || n < 1 && n != -1 {
-		return "Value must be between 1 and 9 or equal to -1"
+		return flawed(v, "Value must be between 1 and 9 or equal to -1")
 	}
-	return ""
+	return nil
 }
 
 // poolSize allows a positive number and -1, which means that another setting decides.
-func poolSize(_ string, v any) string {
+func poolSize(_ string, v any) *flaw {
 	if n := number(v); n < -1 || n == 0 {
-		return "Value can be -1 or greater than 0"
+		return flawed(v, "Value can be -1 or greater than 0")
 	}
-	return ""
+	return nil
 }
 
-func nonEmpty(_ string, v any) string {
+func nonEmpty(_ string, v any) *flaw {
 	if v == "" {
-		return "String must be non-empty"
+		return flawed(v, "String must be non-empty")
 	}
-	return ""
+	return nil
 }
 
 func oneOf(allowed ...string) check {
-	return func(_ string, v any) string {
+	return func(_ string, v any) *flaw {
 		if !slices.Contains(allowed, v.(string)) {
-			return "String must be one of: " + strings.Join(allowed, ", ")
+			return flawed(v, "String must be one of: "+strings.Join(allowed, ", "))
 		}
-		return ""
+		return nil
 	}
 }
 
 func oneOfFold(allowed ...string) check {
-	return func(_ string, v any) string {
+	return func(_ string, v any) *flaw {
 		if !slices.Contains(allowed, strings.ToUpper(v.(string))) {
-			return "String must be one of (case insensitive): " + strings.Join(allowed, ", ")
+			return flawed(v, "String must be one of (case insensitive): "+strings.Join(allowed, ", "))
 		}
-		return ""
+		return nil
 	}
 }
 
 func listOf(allowed ...string) check {
 	one := oneOf(allowed...)
-	return func(name string, v any) string {
+	return func(name string, v any) *flaw {
 		for _, s := range v.([]string) {
-			if reason := one(name, s); reason != "" {
-				return reason
+			if f := one(name, s); f != nil {
+				return f
 			}
 		}
-		return ""
+		return nil
 	}
 }
 
 var replicaPattern = regexp.MustCompile(`^([0-9]+:[0-9]+)?$`)
 
 // throttledReplicas allows "*" and partition:broker pairs.
-func throttledReplicas(name string, v any) string {
+func throttledReplicas(name string, v any) *flaw {
 	list := v.([]string)
 	matches := !slices.ContainsFunc(list, func(s string) bool { return !replicaPattern.MatchString(s) })
 	if matches || strings.Join(list, "") == "*" {
-		return ""
+		return nil
 	}
-	return name + " must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+	return flawed("["+strings.Join(list, ", ")+"]",
+		name+" must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...")
 }
 
 // metadataVersion allows every release that an inter-broker protocol was named after, with or without its -IV suffix.
-func metadataVersion(_ string, v any) string {
+func metadataVersion(_ string, v any) *flaw {
 	if _, ok := releaseOf(v.(string)); !ok {
-		return "Version " + v.(string) + " is not a valid version"
+		return flawed(v, "Version "+v.(string)+" is not a valid version")
 	}
-	return ""
+	return nil
 }
 
 // releases are Kafka's protocol versions: the release, and how many internal versions it had (0: it is named without -IV).
@@ -142,13 +148,13 @@ func releaseOf(version string) (release string, ok bool) {
 }
 
 // hostPorts allows a list of host:port, as Kafka's clients read bootstrap servers.
-func hostPorts(_ string, v any) string {
+func hostPorts(_ string, v any) *flaw {
 	for _, s := range v.([]string) {
 		if _, port, err := net.SplitHostPort(s); err != nil || !isPort(port) {
-			return "Failed to parse host name and port: " + s
+			return flawed(v, "Failed to parse host name and port: "+s)
 		}
 	}
-	return ""
+	return nil
 }
 
 func isPort(s string) bool {
@@ -157,15 +163,15 @@ func isPort(s string) bool {
 }
 
 // voters allows a list of id@host:port.
-func voters(name string, v any) string {
+func voters(name string, v any) *flaw {
 	for _, s := range v.([]string) {
 		id, address, ok := strings.Cut(s, "@")
 		if _, err := strconv.Atoi(id); !ok || err != nil {
-			return "Failed to parse voter ID as an integer from " + id
+			return flawed(v, "Failed to parse voter ID as an integer from "+id)
 		}
-		if reason := hostPorts(name, []string{address}); reason != "" {
-			return reason
+		if f := hostPorts(name, []string{address}); f != nil {
+			return f
 		}
 	}
-	return ""
+	return nil
 }

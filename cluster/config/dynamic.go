@@ -20,13 +20,10 @@ var clusterWideListenerSettings = []string{"max.connections", "max.connection.cr
 // threadPools may not be changed by more than the double or the half at once.
 var threadPools = []string{"num.io.threads", "num.replica.fetchers", "num.recovery.threads.per.data.dir", "background.threads"}
 
-// ErrInvalidDynamic is what a client is told of settings that are each right but do not fit the running broker; the error's chain
-// holds the reason.
-var ErrInvalidDynamic = errors.New("Invalid dynamic configuration")
-
 // misplaced names the settings that may not stand in a dynamic layer, and why.
 type misplaced struct {
 	reason string
+	set    string // what Scala calls the set of names in the text
 	names  []string
 }
 
@@ -45,9 +42,9 @@ func misplacedIn(names []string, perBroker bool) []misplaced {
 		}
 	}
 	return []misplaced{
-		{"Cannot update these configs dynamically", readOnly},
-		{"These security configs can be dynamically updated only per-listener using the listener prefix", bare},
-		{"Cannot update these configs at default cluster level, broker id must be specified", single},
+		{"Cannot update these configs dynamically", "Set", readOnly},
+		{"These security configs can be dynamically updated only per-listener using the listener prefix", "HashSet", bare},
+		{"Cannot update these configs at default cluster level, broker id must be specified", "Set", single},
 	}
 }
 
@@ -64,7 +61,7 @@ func (b *Broker) Validate(props map[string]string, perBroker bool) error {
 	names := slices.Sorted(maps.Keys(props))
 	for i, m := range misplacedIn(names, perBroker) {
 		if len(m.names) > 0 {
-			return fmt.Errorf("%s: Set(%s)", m.reason, strings.Join(m.names, ", "))
+			return fmt.Errorf("%s: %s(%s)", m.reason, m.set, strings.Join(m.names, ", "))
 		}
 		if i == 1 { // Apache looks at types before it looks at levels
 			if err := checkTypes(props); err != nil {
@@ -83,10 +80,13 @@ func (b *Broker) Validate(props map[string]string, perBroker bool) error {
 		return err
 	}
 	if err := checkChange(b.Current(), next); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalidDynamic, err)
+		return fmt.Errorf("Invalid value %s%w for configuration Invalid dynamic configuration", javaException, err)
 	}
 	return nil
 }
+
+// javaException is in Apache's text because it is an exception's cause printed as a value.
+const javaException = "org.apache.kafka.common.config.ConfigException: "
 
 func checkTypes(props map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(props)) {

@@ -40,8 +40,8 @@ func (k *Key) parse(text string) (any, error) {
 	if k.Check == nil {
 		return v, nil
 	}
-	if reason := k.Check(k.Name, v); reason != "" {
-		return nil, k.refuse(format(v), reason)
+	if f := k.Check(k.Name, v); f != nil {
+		return nil, k.refuse(f.shown, f.reason)
 	}
 	return v, nil
 }

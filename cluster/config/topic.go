@@ -17,6 +17,7 @@ import (
 // InvalidError says that topic settings do not exist or contradict each other. Its text is Apache's.
 type InvalidError struct{ Message string }
 
+// Error is the message.
 func (e *InvalidError) Error() string { return e.Message }
 
 // Unwrap makes it INVALID_CONFIG on the wire.

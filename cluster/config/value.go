@@ -39,6 +39,7 @@ type ValueError struct {
 	Reason string
 }
 
+// Error is Apache's text.
 func (e *ValueError) Error() string {
 	return fmt.Sprintf("Invalid value %s for configuration %s: %s", e.Value, e.Name, e.Reason)
 }
