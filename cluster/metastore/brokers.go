@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"gokafka/cluster"
@@ -60,9 +61,6 @@ func (s *Store) DeregisterBroker(ctx context.Context, id cluster.BrokerID) error
 	return err
 }
 
-// Session is the id of the current session, to be handed to RegisterBroker after it was lost.
-func (s *Store) Session() int64 { return s.tree.Session() }
-
 // BrokerIDs lists the live brokers in ascending order and watches for one that comes or goes.
 func (s *Store) BrokerIDs(ctx context.Context, w *Watcher) ([]cluster.BrokerID, error) {
 	names, err := s.children(ctx, PathBrokerIDs, w)
@@ -80,8 +78,8 @@ func (s *Store) BrokerIDs(ctx context.Context, w *Watcher) ([]cluster.BrokerID, 
 }
 
 // Brokers reads the registrations of the live brokers, in the order of their ids; children watches for one that comes or goes, data
-// for a change of one that is there. A registration that cannot be read is left out and reported in the error beside the others.
-func (s *Store) Brokers(ctx context.Context, children, data *Watcher) ([]cluster.Broker, error) {
+// for a change of one that is there. Registrations that cannot be decoded are ErrUnreadable, beside the others, which are returned all the same.
+func (s *Store) Brokers(ctx context.Context, children, data *Watcher) (brokers []cluster.Broker, err error) {
 	ids, err := s.BrokerIDs(ctx, children)
 	if err != nil || len(ids) == 0 {
 		return nil, err
@@ -94,20 +92,18 @@ func (s *Store) Brokers(ctx context.Context, children, data *Watcher) ([]cluster
 	if err != nil {
 		return nil, fmt.Errorf("read brokers: %w", err)
 	}
-	var brokers []cluster.Broker
-	var bad []error
+	var bad error
 	for i, r := range results {
 		if errors.Is(r.Err, ErrNoNode) {
 			continue
 		}
-		b, err := brokerOf(ids[i], r)
-		if err != nil {
-			bad = append(bad, err)
-			continue
+		if b, err := brokerOf(ids[i], r); err != nil {
+			bad = errors.Join(bad, ErrUnreadable, err)
+		} else {
+			brokers = append(brokers, b)
 		}
-		brokers = append(brokers, b)
 	}
-	return brokers, errors.Join(bad...)
+	return brokers, bad
 }
 
 // Broker reads one registration; ErrNoNode when the broker is not alive.
@@ -143,6 +139,37 @@ func (s *Store) NextBrokerID(ctx context.Context, reserved cluster.BrokerID) (cl
 	}
 	return reserved + cluster.BrokerID(results[0].Stat.Version), nil
 }
+
+// Registration keeps one broker registered through the sessions of its life.
+type Registration struct {
+	store   *Store
+	broker  cluster.Broker
+	session int64 // the one that the broker was last registered in
+	epoch   atomic.Int64
+}
+
+// NewRegistration prepares the registration of a broker.
+func (s *Store) NewRegistration(b cluster.Broker) *Registration {
+	r := &Registration{store: s, broker: b}
+	r.epoch.Store(-1)
+	return r
+}
+
+// Register registers the broker in the current session and returns its new epoch. The node of its own earlier session is replaced. It
+// must not be called concurrently: the wiring calls it at the start, the controller's loop after that.
+func (r *Registration) Register(ctx context.Context) (cluster.BrokerEpoch, error) {
+	session := r.store.tree.Session()
+	epoch, err := r.store.RegisterBroker(ctx, r.broker, r.session)
+	if err != nil {
+		return 0, err
+	}
+	r.session = session
+	r.epoch.Store(int64(epoch))
+	return epoch, nil
+}
+
+// Epoch is the broker's current epoch, -1 before it was registered.
+func (r *Registration) Epoch() cluster.BrokerEpoch { return cluster.BrokerEpoch(r.epoch.Load()) }
 
 // ErrNotElected says that another broker is the controller.
 var ErrNotElected = errors.New("another broker was elected controller")

@@ -139,9 +139,9 @@ func (s *Store) deleteFenced(ctx context.Context, c Claim, paths []string) error
 	return nil
 }
 
-// deleteTreeFenced deletes a node and all below it.
-func (s *Store) deleteTreeFenced(ctx context.Context, c Claim, root string) error {
-	levels := [][]string{{root}}
+// deleteTreesFenced deletes nodes and all below them, level by level from the leaves.
+func (s *Store) deleteTreesFenced(ctx context.Context, c Claim, roots []string) error {
+	levels := [][]string{roots}
 	for len(levels[len(levels)-1]) > 0 {
 		next, err := s.childPaths(ctx, levels[len(levels)-1])
 		if err != nil {

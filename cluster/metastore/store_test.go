@@ -204,7 +204,7 @@ func TestTopics(t *testing.T) {
 	if _, err := s.CreatePartitionStates(t.Context(), claim, []metastore.PartitionState{{TopicPartition: alpha0}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteTopic(t.Context(), claim, "alpha"); err != nil {
+	if err := s.DeleteTopics(t.Context(), claim, []string{"alpha"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{metastore.PathTopic("alpha"), "/config/topics/alpha", metastore.PathDeleteTopic("alpha")} {
@@ -261,7 +261,7 @@ func TestFencedWrites(t *testing.T) {
 		"states":       func() error { _, err := s.SetPartitionStates(ctx, old, state); return err },
 		"new states":   func() error { _, err := s.CreatePartitionStates(ctx, old, state); return err },
 		"topic":        func() error { return s.SetTopicFenced(ctx, old, alpha().Topic) },
-		"delete":       func() error { return s.DeleteTopic(ctx, old, "alpha") },
+		"delete":       func() error { return s.DeleteTopics(ctx, old, []string{"alpha"}) },
 		"unmark":       func() error { return s.UnmarkTopics(ctx, old, []string{"alpha"}) },
 		"reassignment": func() error { return s.SetReassignments(ctx, old, nil) },
 		"preferred":    func() error { return s.DeletePreferredElection(ctx, old) },

@@ -213,16 +213,20 @@ func stateResults(states []PartitionState, results []TxnResult) []StateResult {
 	return out
 }
 
-// DeleteTopic removes all that is known of a topic: its assignment and states, its configuration, and last the mark for deletion, so
-// that a controller that takes over in between finishes it.
-func (s *Store) DeleteTopic(ctx context.Context, c Claim, name string) error {
-	if err := s.deleteTreeFenced(ctx, c, PathTopic(name)); err != nil {
+// DeleteTopics removes all that is known of topics: assignments and states, configurations, and last the marks for deletion, so that a
+// controller that takes over in between finishes it.
+func (s *Store) DeleteTopics(ctx context.Context, c Claim, names []string) error {
+	topics, configs := make([]string, len(names)), make([]string, len(names))
+	for i, name := range names {
+		topics[i], configs[i] = PathTopic(name), TopicEntity(name).path()
+	}
+	if err := s.deleteTreesFenced(ctx, c, topics); err != nil {
 		return err
 	}
-	if err := s.deleteFenced(ctx, c, []string{TopicEntity(name).path()}); err != nil {
+	if err := s.deleteFenced(ctx, c, configs); err != nil {
 		return err
 	}
-	return s.deleteFenced(ctx, c, []string{PathDeleteTopic(name)})
+	return s.UnmarkTopics(ctx, c, names)
 }
 
 // PartitionNodes lists the partitions of a topic that have a node, which may be fewer than those assigned.
@@ -261,9 +265,6 @@ func (s *Store) UnmarkTopics(ctx context.Context, c Claim, names []string) error
 	}
 	return s.deleteFenced(ctx, c, paths)
 }
-
-// ErrUnreadable marks JSON in a request node that cannot be understood.
-var ErrUnreadable = errors.New("unreadable node")
 
 // Reassignments reads /admin/reassign_partitions and watches for its creation: the replicas that each partition listed there is to have. It
 // is empty without the node. Bad JSON is ErrUnreadable.

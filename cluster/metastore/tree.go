@@ -40,6 +40,8 @@ var (
 	ErrSessionExpired = errors.New("session expired")
 	// ErrClosed is a call's error after Close.
 	ErrClosed = errors.New("metadata store is closed")
+	// ErrUnreadable is a node whose data cannot be understood.
+	ErrUnreadable = errors.New("unreadable node")
 	// ErrControllerMoved refuses a controller's write because a later controller was elected.
 	ErrControllerMoved = fmt.Errorf("controller moved to another broker: %w", kerr.NotController)
 )

@@ -1,0 +1,118 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gokafka/cluster/metastore"
+)
+
+// ownEvent is what the watch of /controller or the session means.
+func (c *Controller) ownEvent(e metastore.Event) event {
+	switch {
+	case e.Type == metastore.SessionExpired:
+		return event{"session expired", c.expire}
+	case e.Type == metastore.SessionConnected && c.expired:
+		return event{"new session", c.registerAndReelect}
+	case e.Path == metastore.PathController && e.Type == metastore.NodeDeleted:
+		return event{"reelect", c.reelect}
+	case e.Path == metastore.PathController:
+		return event{"controller change", c.maybeResign}
+	}
+	return event{}
+}
+
+// expire ends the term without a word to the store: /controller went with the session.
+func (c *Controller) expire(context.Context) error {
+	c.expired = true
+	c.active.Store(-1)
+	c.endTerm()
+	return nil
+}
+
+// registerAndReelect makes the broker known again in its new session, with a new epoch, and stands for election.
+func (c *Controller) registerAndReelect(ctx context.Context) error {
+	c.expired = false
+	if r := c.options.Registration; r != nil {
+		if _, err := r.Register(ctx); err != nil {
+			return fmt.Errorf("register broker again: %w", err)
+		}
+	}
+	return c.reelect(ctx)
+}
+
+// reelect stands for election unless there is a controller.
+func (c *Controller) reelect(ctx context.Context) error {
+	if err := c.maybeResign(ctx); err != nil {
+		return err
+	}
+	if c.ActiveID() != -1 {
+		return nil
+	}
+	claim, err := c.options.Store.ClaimController(ctx, c.options.ID)
+	if errors.Is(err, metastore.ErrNotElected) {
+		return c.maybeResign(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("claim controller: %w", err)
+	}
+	c.logger.Info().Int32("epoch", int32(claim.Epoch)).Msg("elected as controller")
+	return c.begin(ctx, claim)
+}
+
+// begin starts a term. If that fails the claim is released, so that this or another broker tries again.
+func (c *Controller) begin(ctx context.Context, claim metastore.Claim) error {
+	c.term = newTerm(c, claim)
+	c.active.Store(int32(c.options.ID))
+	err := c.term.start(ctx)
+	if err == nil {
+		return nil
+	}
+	c.active.Store(-1)
+	c.endTerm()
+	if released := c.options.Store.ReleaseController(ctx, claim); released != nil && !errors.Is(released, metastore.ErrControllerMoved) {
+		err = errors.Join(err, released)
+	}
+	return fmt.Errorf("begin controller's term: %w", err)
+}
+
+// maybeResign reads who the controller is, and arms the watch. A term ends when it is not this broker.
+func (c *Controller) maybeResign(ctx context.Context) error {
+	id, _, err := c.options.Store.Controller(ctx, c.watcher)
+	if err != nil {
+		return fmt.Errorf("read controller: %w", err)
+	}
+	c.active.Store(int32(id))
+	if id != c.options.ID {
+		c.endTerm()
+	}
+	return nil
+}
+
+func (c *Controller) endTerm() {
+	if c.term != nil {
+		c.logger.Info().Msg("resigning as controller")
+		c.term.end()
+		c.term = nil
+	}
+}
+
+// releaseTimeout bounds the last write of a stopping controller; the session's end does the same a little later.
+const releaseTimeout = 5 * time.Second
+
+// retire ends the loop: the term ends and /controller is given up.
+func (c *Controller) retire() {
+	if c.term == nil {
+		return
+	}
+	claim := c.term.state.claim
+	c.active.Store(-1)
+	c.endTerm()
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+	defer cancel()
+	if err := c.options.Store.ReleaseController(ctx, claim); err != nil && !errors.Is(err, metastore.ErrControllerMoved) {
+		c.logger.Info().Err(err).Msg("release /controller")
+	}
+}
