@@ -260,7 +260,7 @@ func (b *adminBroker) control(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
 	for _, name := range must(b.store.TopicsMarkedForDeletion(ctx, nil)) {
-		if err := b.store.DeleteTopic(ctx, metastore.Claim{ID: 90, Epoch: 1, Version: 1}, name); err != nil {
+		if err := b.store.DeleteTopics(ctx, metastore.Claim{ID: 90, Epoch: 1, Version: 1}, []string{name}); err != nil {
 			t.Fatal(err)
 		}
 	}
