@@ -31,12 +31,12 @@ type groupCoordinator interface {
 type clusterImage interface{ Metadata() *cluster.Metadata }
 
 // legacyOffsets is where version 0 of OffsetCommit and OffsetFetch keep offsets: in ZooKeeper under /consumers, apart from
-// those of the group coordinator.
+// those of the group coordinator. metastore.Store has them.
 type legacyOffsets interface {
-	// ConsumerOffset returns a group's offset; ok is false when there is none.
-	ConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition) (offset int64, ok bool, err error)
+	// ConsumerOffset returns a group's offset, or metastore.ErrNoNode.
+	ConsumerOffset(ctx context.Context, group, topic string, partition int32) (int64, error)
 	// SetConsumerOffset stores it.
-	SetConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition, offset int64) error
+	SetConsumerOffset(ctx context.Context, group, topic string, partition int32, offset int64) error
 }
 
 // nullable is a string that is null when empty.

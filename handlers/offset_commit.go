@@ -109,6 +109,6 @@ func (o offsetCommitter) commitLegacy(ctx context.Context, group string, offsets
 			errs[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}
-		errs[i] = o.Legacy.SetConsumerOffset(ctx, group, offsets[i].TopicPartition, offsets[i].Offset)
+		errs[i] = o.Legacy.SetConsumerOffset(ctx, group, offsets[i].Topic, offsets[i].Partition, offsets[i].Offset)
 	}
 }

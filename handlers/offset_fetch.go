@@ -2,11 +2,13 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster/group"
+	"gokafka/cluster/metastore"
 	"gokafka/protocol"
 )
 
@@ -117,14 +119,13 @@ func (o offsetFetcher) legacy(ctx context.Context, id string, partitions []proto
 			f.Err = kerr.UnknownTopicOrPartition
 			continue
 		}
-		offset, ok, err := o.Legacy.ConsumerOffset(ctx, id, tp)
-		switch {
-		case err != nil:
-			f.Err = err
-		case ok:
+		switch offset, err := o.Legacy.ConsumerOffset(ctx, id, tp.Topic, tp.Partition); {
+		case err == nil:
 			f.Offset = offset
-		default:
+		case errors.Is(err, metastore.ErrNoNode):
 			f.Err = kerr.UnknownTopicOrPartition
+		default:
+			f.Err = err
 		}
 	}
 	return fetched

@@ -15,9 +15,13 @@ import (
 // Journal is the log of an internal topic, for the coordinators that keep their state in it.
 type Journal struct {
 	Manager *Manager
-	Acks    int16         // offsets.commit.required.acks
-	Timeout time.Duration // for the acks
+	Acks    int16 // offsets.commit.required.acks
 }
+
+// journalPatience is how long an append is waited for: as long as this broker leads. A batch that is in the log will be
+// committed sooner or later, and the coordinator's memory must not part ways with it before; how long a client waits is
+// the coordinator's business.
+const journalPatience = 10 * 365 * 24 * time.Hour
 
 // Append appends a batch to a partition that this broker leads. It returns once the batch is in the local log; a nil wait
 // means that it is committed, else wait blocks until it is, or until that cannot be known here.
@@ -29,7 +33,7 @@ func (j *Journal) Append(tp protocol.TopicPartition, batch []byte) (base int64, 
 	if j.Acks != AcksAll || a.Committed {
 		return a.FirstOffset, nil, nil
 	}
-	deadline := j.Manager.host.now().Add(j.Timeout)
+	deadline := j.Manager.host.now().Add(journalPatience)
 	return a.FirstOffset, func(ctx context.Context) error {
 		acks := []Ack{{TopicPartition: tp, Required: a.LastOffset + 1}}
 		j.Manager.AwaitAcks(ctx, deadline, acks)
