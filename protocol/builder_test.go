@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -40,12 +39,9 @@ func sampleRecords(n int) []Record {
 	return records
 }
 
-func sameBytes(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
-
 func sameRecord(t *testing.T, want, got *Record) {
 	t.Helper()
-	if want.Offset != got.Offset || want.Timestamp != got.Timestamp || !sameBytes(want.Key, got.Key) || !sameBytes(want.Value, got.Value) ||
-		want.Headers.count != got.Headers.count || !bytes.Equal(want.Headers.raw, got.Headers.raw) {
+	if want.Timestamp != got.Timestamp || show(want) != show(got) {
 		t.Fatalf("record %d is %+v, want %+v", want.Offset, got, want)
 	}
 }
