@@ -90,6 +90,8 @@ type stage struct {
 	t     *testing.T
 	tree  *metastore.Embedded
 	admin *metastore.Store // a session of its own, for what tools and handlers write
+
+	mu    sync.Mutex
 	nodes map[cluster.BrokerID]*actor
 }
 
@@ -139,10 +141,12 @@ func (s *stage) register(id cluster.BrokerID, candidate bool, config Config) {
 	a := &actor{id: id, session: s.tree.Connect(), failed: map[protocol.TopicPartition]bool{}}
 	store := metastore.New(a.session)
 	a.registered = store.NewRegistration(cluster.Broker{ID: id, Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: "host", Port: 9000 + int32(id)}}})
+	s.mu.Lock()
+	s.nodes[id] = a
+	s.mu.Unlock()
 	if _, err := a.registered.Register(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.nodes[id] = a
 	if candidate {
 		a.controller = New(Options{ID: id, Store: store, Registration: a.registered, Dial: s.dial, Config: config, Logger: zerolog.Nop()})
 		a.controller.Start()
@@ -150,7 +154,11 @@ func (s *stage) register(id cluster.BrokerID, candidate bool, config Config) {
 }
 
 // dial gives a controller its way to a broker, whoever has that id when it calls.
-func (s *stage) dial(b cluster.Broker) Peer { return &line{s.nodes[b.ID]} }
+func (s *stage) dial(b cluster.Broker) Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &line{s.nodes[b.ID]}
+}
 
 type line struct{ *actor }
 
@@ -318,6 +326,8 @@ func (s *stage) leave(id cluster.BrokerID) {
 	if a.controller != nil {
 		a.controller.Stop()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	delete(s.nodes, id)
 }
 

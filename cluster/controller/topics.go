@@ -17,17 +17,13 @@ func (t *term) topicsChanged(ctx context.Context) error {
 		return err
 	}
 	var added []string
-	present := make(set[string], len(names))
 	for _, name := range names {
-		present[name] = struct{}{}
 		if t.state.topics[name] == nil {
 			added = append(added, name)
 		}
 	}
-	for name, known := range t.state.topics {
-		if _, ok := present[name]; !ok {
-			t.state.removeTopic(known)
-		}
+	if len(names)-len(added) < len(t.state.topics) {
+		t.forgetTopicsBut(names)
 	}
 	if len(added) == 0 {
 		return nil
@@ -38,6 +34,19 @@ func (t *term) topicsChanged(ctx context.Context) error {
 	}
 	t.logger.Info().Int("topics", len(added)).Int("partitions", len(partitions)).Msg("new topics")
 	return t.startNew(ctx, partitions)
+}
+
+// forgetTopicsBut drops topics whose nodes somebody else removed.
+func (t *term) forgetTopicsBut(names []string) {
+	present := make(set[string], len(names))
+	for _, name := range names {
+		present[name] = struct{}{}
+	}
+	for name, known := range t.state.topics {
+		if _, ok := present[name]; !ok {
+			t.state.removeTopic(known)
+		}
+	}
 }
 
 // startNew brings new partitions into life: state written, replicas told.

@@ -87,10 +87,7 @@ func (t *nodeSet) load(p string, value []byte) error {
 	if parent == nil {
 		return fmt.Errorf("%w: node %q has no parent", errCorrupt, p)
 	}
-	if parent.children == nil {
-		parent.children = map[string]struct{}{}
-	}
-	parent.children[name] = struct{}{}
+	parent.addChild(name)
 	t.byPath[p] = n
 	return nil
 }

@@ -2,17 +2,43 @@ package metastore
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
-// node is one node in memory. The children's names are in the set; their nodes are found by path.
+// node is one node in memory. Its children are names; their nodes are found by path.
 type node struct {
-	data     []byte // never changed in place: readers hold it
-	stat     Stat   // NumChildren and Cversion are computed when asked
-	created  int32  // children ever created: the next sequential name
-	children map[string]struct{}
+	data     []byte   // never changed in place: readers hold it
+	stat     Stat     // NumChildren and Cversion are computed when asked
+	created  int32    // children ever created: the next sequential name
+	children []string // sorted
+	lent     bool     // a reader holds children: the next change copies them first
+}
+
+// list lends the children's names to a reader.
+func (n *node) list() []string {
+	n.lent = true
+	return n.children
+}
+
+// own makes sure that no reader holds the children.
+func (n *node) own() {
+	if n.lent {
+		n.children, n.lent = slices.Clone(n.children), false
+	}
+}
+
+func (n *node) addChild(name string) {
+	n.own()
+	i, _ := slices.BinarySearch(n.children, name)
+	n.children = slices.Insert(n.children, i, name)
+}
+
+func (n *node) dropChild(name string) {
+	n.own()
+	if i, found := slices.BinarySearch(n.children, name); found {
+		n.children = slices.Delete(n.children, i, i+1)
+	}
 }
 
 func (n *node) view() Stat {
@@ -43,7 +69,7 @@ func (t *nodeSet) read(r Read) ReadResult {
 	case ReadData:
 		result.Data = n.data
 	case ReadChildren:
-		result.Children = slices.Sorted(maps.Keys(n.children))
+		result.Children = n.list()
 	}
 	return result
 }
@@ -193,17 +219,14 @@ func (c *change) create(op Op) (OpResult, error) {
 
 func (c *change) link(p string, n, parent *node) {
 	dir, name := splitPath(p)
-	if parent.children == nil {
-		parent.children = map[string]struct{}{}
-	}
-	parent.children[name] = struct{}{}
+	parent.addChild(name)
 	parent.created++
 	c.nodes.byPath[p] = n
 	c.mark(p, n)
 	c.mark(dir, parent)
 	c.undo = append(c.undo, func() {
 		delete(c.nodes.byPath, p)
-		delete(parent.children, name)
+		parent.dropChild(name)
 		parent.created--
 	})
 }
@@ -229,11 +252,11 @@ func (c *change) remove(p string, n *node) error {
 	dir, name := splitPath(p)
 	parent := c.nodes.byPath[dir]
 	delete(c.nodes.byPath, p)
-	delete(parent.children, name)
+	parent.dropChild(name)
 	c.mark(p, n)
 	c.undo = append(c.undo, func() {
 		c.nodes.byPath[p] = n
-		parent.children[name] = struct{}{}
+		parent.addChild(name)
 	})
 	c.events = append(c.events, Event{Type: NodeDeleted, Path: p}, Event{Type: NodeChildrenChanged, Path: dir})
 	return nil

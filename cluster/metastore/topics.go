@@ -71,15 +71,13 @@ type NewTopic struct {
 	Config map[string]string
 }
 
-// CreateTopics writes each topic's configuration and then its assignment, so that the controller, which wakes by the second, finds the
-// first. The results are in the topics' order: nil, or ErrNodeExists. Nothing here checks names or replicas.
+// CreateTopics writes each topic's configuration and its assignment in one transaction, so that the controller, which wakes by the
+// second, finds the first. The results are in the topics' order: nil, or ErrNodeExists. Nothing here checks names or replicas.
 func (s *Store) CreateTopics(ctx context.Context, topics []NewTopic) ([]error, error) {
-	if err := s.writeTopicConfigs(ctx, topics); err != nil {
-		return nil, err
-	}
 	txns := make([]Txn, len(topics))
 	for i, t := range topics {
-		txns[i] = Txn{Create(PathTopic(t.Topic.Name), encodeTopic(t.Topic), Persistent)}
+		txns[i] = Txn{Create(TopicEntity(t.Topic.Name).path(), encodeConfig(t.Config), Persistent),
+			Create(PathTopic(t.Topic.Name), encodeTopic(t.Topic), Persistent)}
 	}
 	results, err := s.tree.Write(ctx, txns)
 	if err != nil {
@@ -87,33 +85,19 @@ func (s *Store) CreateTopics(ctx context.Context, topics []NewTopic) ([]error, e
 	}
 	errs := make([]error, len(results))
 	for i, r := range results {
-		if r.Err != nil {
-			errs[i] = fmt.Errorf("create %s: %w", PathTopic(topics[i].Topic.Name), r.Err)
+		if errors.Is(r.Err, ErrNodeExists) && r.Failed == 0 {
+			errs[i] = s.createTopicOver(ctx, txns[i])
+		} else if r.Err != nil {
+			errs[i] = fmt.Errorf("create %s: %w", txns[i][r.Failed].Path, r.Err)
 		}
 	}
 	return errs, nil
 }
 
-// writeTopicConfigs creates the configurations; what a deleted topic of the same name may have left is replaced.
-func (s *Store) writeTopicConfigs(ctx context.Context, topics []NewTopic) error {
-	txns := make([]Txn, len(topics))
-	for i, t := range topics {
-		txns[i] = Txn{Create(TopicEntity(t.Topic.Name).path(), encodeConfig(t.Config), Persistent)}
-	}
-	results, err := s.tree.Write(ctx, txns)
-	if err != nil {
-		return fmt.Errorf("create topic configs: %w", err)
-	}
-	for i, r := range results {
-		if r.Err == nil {
-			continue
-		}
-		op := txns[i][0]
-		if err := s.setOrCreate(ctx, op.Path, op.Data); err != nil {
-			return err
-		}
-	}
-	return nil
+// createTopicOver creates a topic of whose name a configuration is left.
+func (s *Store) createTopicOver(ctx context.Context, t Txn) error {
+	_, err := s.write(ctx, Set(t[0].Path, t[0].Data, AnyVersion), t[1])
+	return err
 }
 
 // SetTopic replaces a topic's assignment whatever its version: how partitions are added.

@@ -78,7 +78,7 @@ type Read struct {
 	Watch *Watcher
 }
 
-// ReadResult is the answer to a Read. A missing node is ErrNoNode, also for ReadExists. Data belongs to the tree: read only.
+// ReadResult is the answer to a Read. A missing node is ErrNoNode, also for ReadExists. Data and Children belong to the tree: read only.
 type ReadResult struct {
 	Data     []byte
 	Stat     Stat
