@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -74,19 +75,25 @@ func (f coordinatorFinder) find(ctx context.Context, c *Call, kind int8, key str
 	return found
 }
 
-// message is what the client is told beside the code: with several keys Apache says nothing, except where we have
-// something to say that the code does not.
+// message is what the client is told beside the code. With several keys Apache says nothing, unless it does not understand
+// the request at all; we also do where the code alone would leave a client's user puzzled.
 func (f coordinatorFinder) message(c *Call, err error) string {
-	if ke, ok := err.(*kerr.Error); ok {
-		if c.Version >= 4 && ke != kerr.InvalidRequest {
-			return ""
-		}
-		return ke.Description
+	ke, plain := err.(*kerr.Error)
+	switch {
+	case errors.Is(err, errUnknownKind):
+		return kerr.InvalidRequest.Description
+	case !plain:
+		return err.Error()
+	case c.Version >= 4:
+		return ""
 	}
-	return err.Error()
+	return ke.Description
 }
 
-var errNoTransactions = fmt.Errorf("this broker does not coordinate transactions: %w", kerr.UnsupportedVersion)
+var (
+	errNoTransactions = fmt.Errorf("this broker does not coordinate transactions: %w", kerr.UnsupportedVersion)
+	errUnknownKind    = fmt.Errorf("unknown kind of coordinator: %w", kerr.InvalidRequest)
+)
 
 func (f coordinatorFinder) locate(ctx context.Context, c *Call, kind int8, key string) (cluster.BrokerID, cluster.Endpoint, error) {
 	switch {
@@ -94,8 +101,10 @@ func (f coordinatorFinder) locate(ctx context.Context, c *Call, kind int8, key s
 		return 0, cluster.Endpoint{}, errNoTransactions
 	case kind == coordinatesShare && c.Version >= 6:
 		return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable
-	case kind != coordinatesGroup:
+	case kind == coordinatesShare:
 		return 0, cluster.Endpoint{}, kerr.InvalidRequest
+	case kind != coordinatesGroup:
+		return 0, cluster.Endpoint{}, errUnknownKind
 	}
 	image := f.Image.Metadata()
 	if image.Topic(group.Topic) == nil {

@@ -109,6 +109,10 @@ func (o offsetCommitter) commitLegacy(ctx context.Context, group string, offsets
 			errs[i] = kerr.OffsetMetadataTooLarge
 			continue
 		}
+		if group == "" {
+			errs[i] = kerr.UnknownServerError // Apache's, which cannot name the node
+			continue
+		}
 		errs[i] = o.Legacy.SetConsumerOffset(ctx, group, offsets[i].Topic, offsets[i].Partition, offsets[i].Offset)
 	}
 }

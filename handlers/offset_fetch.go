@@ -119,6 +119,10 @@ func (o offsetFetcher) legacy(ctx context.Context, id string, partitions []proto
 			f.Err = kerr.UnknownTopicOrPartition
 			continue
 		}
+		if id == "" {
+			f.Err = kerr.UnknownServerError // as in offsetCommit
+			continue
+		}
 		switch offset, err := o.Legacy.ConsumerOffset(ctx, id, tp.Topic, tp.Partition); {
 		case err == nil:
 			f.Offset = offset
