@@ -26,6 +26,7 @@ type entryFile struct {
 
 	mu        sync.RWMutex
 	written   int     // entries in the file
+	unsynced  bool    // the file was written to since sync
 	tail      []byte  // entries from tailStart on
 	tailStart int     // a multiple of the page, or where the file ended when it was opened
 	fences    []int64 // first key of each page below tailStart; nil until needed
@@ -106,15 +107,8 @@ func (e *entryFile) writeLocked() error {
 	if _, err := file.WriteAt(e.tail[(e.written-e.tailStart)*e.width:], int64(e.written*e.width)); err != nil {
 		return err
 	}
-	e.written = n
+	e.written, e.unsynced = n, true
 	return nil
-}
-
-// write brings the file up to date.
-func (e *entryFile) write() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.writeLocked()
 }
 
 // finish brings the file up to date for good: no more entries will come. The file then exists, even if it is empty.
@@ -131,8 +125,18 @@ func (e *entryFile) finish() error {
 	return nil
 }
 
-// sync makes the file durable; write comes first. A file that does not exist yet has nothing to lose.
-func (e *entryFile) sync() error { return ignoreMissing(e.file.sync()) }
+// sync brings the file up to date and makes it durable. A file that nothing was written to has nothing to lose.
+func (e *entryFile) sync() error {
+	e.mu.Lock()
+	err := e.writeLocked()
+	unsynced := e.unsynced
+	e.unsynced = false
+	e.mu.Unlock()
+	if err != nil || !unsynced {
+		return err
+	}
+	return e.file.sync()
+}
 
 // entryLocked reads the entry into buf, which holds one.
 func (e *entryFile) entryLocked(i int, buf []byte) error {
@@ -263,7 +267,7 @@ func (e *entryFile) keepLocked(n int) error {
 		page := e.pageEntries()
 		e.fences = e.fences[:min(len(e.fences), (n+page-1)/page)]
 	}
-	e.written = min(e.written, n)
+	e.written, e.unsynced = min(e.written, n), true
 	return ignoreMissing(e.file.use(func(file vfs.File) error { return file.Truncate(int64(e.written * e.width)) }))
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+
+	"gokafka/log/vfs"
 )
 
 // Flush makes all that was appended durable and moves the recovery point there.
@@ -37,8 +39,7 @@ func (l *Log) flushTo(offset int64) error {
 type flushPlan struct {
 	generation uint64
 	segments   []*Segment
-	newFiles   bool // some of the segments' files may not be in the directory durably
-	newDir     bool
+	newFiles   bool  // some of the segments' files may not be in the directory durably
 	snapshot   *file // of the producers' state at the offset, if there is one
 }
 
@@ -56,7 +57,6 @@ func (l *Log) planFlush(offset int64) flushPlan {
 			p.newFiles = p.newFiles || s.base >= l.recoveryPoint
 		}
 	}
-	p.newDir = l.lastFlush.IsZero()
 	if _, found := slices.BinarySearch(l.producers.snapshots, offset); found {
 		p.snapshot = &file{dir: l.dir, base: offset, suffix: snapshotSuffix}
 	}
@@ -79,15 +79,12 @@ func (l *Log) runFlush(p flushPlan) error {
 			return err
 		}
 	}
-	if p.newFiles {
+	if renamed := l.renamed.Swap(false); renamed || p.newFiles {
 		if err := ignoreMissing(l.dir.fs.SyncDir(l.dir.dirPath())); err != nil {
 			return err
 		}
 	}
-	if p.newDir {
-		return l.dir.fs.SyncDir(l.dir.path)
-	}
-	return nil
+	return l.dir.syncCreated(l.dir.created)
 }
 
 // goneMeanwhile reports that a file is missing because its segment was deleted during the flush.
@@ -101,10 +98,17 @@ func (l *Log) saveEpochs() error {
 	if !changed {
 		return nil
 	}
-	err := replaceDurably(l.dir.fs, l.dir.join(leaderEpochFile), encodeEpochs(entries))
-	if err != nil {
+	if err := l.replaceFile(leaderEpochFile, encodeEpochs(entries)); err != nil {
 		l.epochs.markDirty()
+		return err
 	}
+	return nil
+}
+
+// replaceFile replaces a file of the log. A crash leaves the old one or the new; the next flush makes it surely the new.
+func (l *Log) replaceFile(name string, content []byte) error {
+	err := vfs.ReplaceFile(l.dir.fs, l.dir.join(name), content)
+	l.renamed.Store(true)
 	return err
 }
 

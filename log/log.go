@@ -44,7 +44,8 @@ type Log struct {
 	lastFlush     time.Time
 	closed        bool
 
-	flushMu sync.Mutex // one flush at a time
+	flushMu sync.Mutex  // one flush at a time
+	renamed atomic.Bool // a file was replaced since the directory was synced
 }
 
 // Offsets is one consistent look at a log's marks: Start ≤ LastStable ≤ HighWatermark ≤ End.

@@ -268,13 +268,11 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 
 func (m *Manager) takeCleanMarker(v *volume) (clean bool, err error) {
 	name := filepath.Join(v.path, cleanShutdownFile)
-	if _, err := v.fs.Stat(name); err != nil {
-		return false, ignoreMissing(err)
-	}
-	if err := v.fs.Remove(name); err != nil {
+	err = v.fs.Remove(name)
+	if ignoreMissing(err) != nil {
 		return false, err
 	}
-	return true, v.fs.SyncDir(v.path)
+	return err == nil, v.fs.SyncDir(v.path)
 }
 
 // readCheckpoint reads an offset checkpoint. One that is corrupt counts as empty: then all is scanned, logs begin with their first
@@ -383,7 +381,7 @@ func (m *Manager) flushDue() {
 
 func (m *Manager) checkpoint() {
 	for _, l := range m.logs.all() {
-		if err := errors.Join(l.saveTopicID(), l.storage("write epochs of", l.saveEpochs())); err != nil {
+		if err := errors.Join(l.storage("write epochs of", l.saveEpochs()), l.saveTopicID()); err != nil {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log's metadata could not be written")
 		}
 	}

@@ -52,7 +52,7 @@ func (l *Log) saveTopicID() error {
 		return nil
 	}
 	content := fmt.Sprintf("version: %s\ntopic_id: %s", partitionMetadataVersion, l.meta.id)
-	if err := replaceDurably(l.dir.fs, l.dir.join(partitionMetadataFile), []byte(content)); err != nil {
+	if err := l.replaceFile(partitionMetadataFile, []byte(content)); err != nil {
 		return l.storage("write "+partitionMetadataFile+" of", err)
 	}
 	l.meta.saved = true

@@ -382,9 +382,6 @@ func (s *Segment) sync() error {
 		return err
 	}
 	for _, x := range []*entryFile{&s.offsets.entryFile, &s.times.entryFile} {
-		if err := x.write(); err != nil {
-			return err
-		}
 		if err := x.sync(); err != nil {
 			return err
 		}

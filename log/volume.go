@@ -2,6 +2,7 @@ package log
 
 import (
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"gokafka/log/vfs"
@@ -15,6 +16,25 @@ type volume struct {
 	failure atomic.Pointer[StorageError]
 	failed  chan<- *volume // told once; has room for every volume
 	logs    atomic.Int64   // how many it has
+
+	created atomic.Int64 // directories made since the start
+	syncMu  sync.Mutex
+	synced  int64 // of created, those whose entry is durable
+}
+
+// syncCreated makes the directories of the first n logs that were created durable. One fsync serves all that exist by then.
+func (v *volume) syncCreated(n int64) error {
+	v.syncMu.Lock()
+	defer v.syncMu.Unlock()
+	if v.synced >= n {
+		return nil
+	}
+	created := v.created.Load()
+	if err := v.fs.SyncDir(v.path); err != nil {
+		return err
+	}
+	v.synced = created
+	return nil
 }
 
 // fail takes the volume offline and returns the error that says why.
@@ -37,7 +57,8 @@ func (v *volume) check() error {
 // logDir is the directory of one log. Its name changes when the log is deleted.
 type logDir struct {
 	*volume
-	name atomic.Pointer[string]
+	name    atomic.Pointer[string]
+	created int64 // its number among volume.created, 0 if it was there at the start
 }
 
 func newLogDir(v *volume, name string) *logDir {
