@@ -128,8 +128,9 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 			followed = append(followed, Leadership{c.partition.TopicPartition, c.state.LeaderEpoch})
 		}
 	}
-	if m.fetchers != nil && len(start) > 0 {
+	if m.fetchers != nil {
 		m.fetchers.Follow(start)
+		m.fetchers.StopIdle()
 	}
 	return followed
 }
@@ -190,6 +191,9 @@ func (m *Manager) stop(stop []cluster.StopReplica, resp *cluster.StopReplicaResp
 		}
 	}
 	m.unfollow(tps)
+	if m.fetchers != nil {
+		m.fetchers.StopIdle()
+	}
 	for _, tp := range gone {
 		if h := m.registry.get(tp); h.partition != nil {
 			m.registry.remove(tp)

@@ -62,6 +62,8 @@ type fetchers interface {
 	Follow(f []Following)
 	// Unfollow ends it: when it returns, nothing more is appended to these partitions.
 	Unfollow(tps []protocol.TopicPartition)
+	// StopIdle lets go of leaders that nothing is fetched from any more.
+	StopIdle()
 }
 
 // Following is one partition that is fetched from its leader.
