@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -202,11 +201,24 @@ func (r *FetchResult) read(l *log.Log, bound log.Bound, offset int64, bytesMax i
 	if bound != log.ToLastStable {
 		return nil
 	}
-	if r.Aborted, err = l.AbortedTransactions(offset, r.LastStable); err != nil {
+	if err := r.listAborted(l, offset); err != nil {
 		r.Release()
 		return fmt.Errorf("list aborted transactions of %s: %w", l.TopicPartition(), err)
 	}
 	return nil
+}
+
+// listAborted finds the aborted transactions that have records in what was read.
+func (r *FetchResult) listAborted(l *log.Log, offset int64) error {
+	end, err := r.Records.EndBound()
+	if err != nil {
+		return err
+	}
+	aborted, err := l.AbortedTransactions(offset, end)
+	if len(aborted) > 0 {
+		r.Aborted = aborted
+	}
+	return err
 }
 
 // diverging compares the reader's last epoch with this log's history. Where they disagree the reader must truncate first;
@@ -268,30 +280,28 @@ func (p *Partition) progressedLocked(follower *Progress, at log.Position, logSta
 	return e
 }
 
-// delayedFetch is a fetch in the purgatory. They are pooled: consumers at the end of their partitions come and go at the
-// rate of their requests.
+// delayedFetch is a fetch in the purgatory.
 type delayedFetch struct {
 	waiter  waiter
 	missing atomic.Int64
 	watches []fetchWatch
 }
 
-var delayedFetches = sync.Pool{New: func() any { return &delayedFetch{waiter: newWaiter()} }}
-
 // awaitBytes blocks until the partitions have BytesMin more bytes than none for the reader, or until it is of no use to
 // wait. What was read so far counts.
 func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchPartition, results []FetchResult) {
-	d := delayedFetches.Get().(*delayedFetch)
+	d := &delayedFetch{waiter: newWaiter(), watches: make([]fetchWatch, len(parts))}
 	d.missing.Store(int64(f.BytesMin))
-	d.watches = append(d.watches[:0], make([]fetchWatch, len(parts))...)
 	for i := range results {
 		d.watch(i, f.Bound, &parts[i], &results[i])
 	}
 	deadline := time.NewTimer(f.WaitMax)
+	defer deadline.Stop()
 	d.waiter.await(ctx, deadline.C, m.closing)
-	deadline.Stop()
-	d.leave(results)
-	delayedFetches.Put(d)
+	for i := range results {
+		ws := &results[i].partition.watchers
+		remove(ws, &ws.fetches, &d.watches[i])
+	}
 }
 
 func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *FetchResult) {
@@ -307,17 +317,4 @@ func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *Fetch
 	ws.mu.Lock()
 	w.moved(&o)
 	ws.mu.Unlock()
-}
-
-// leave takes all watches out. After that nobody signals, so a signal that is left over can be drained for the next use.
-func (d *delayedFetch) leave(results []FetchResult) {
-	for i := range results {
-		ws := &results[i].partition.watchers
-		remove(ws, &ws.fetches, &d.watches[i])
-	}
-	select {
-	case <-d.waiter.woken:
-	default:
-	}
-	clear(d.watches)
 }
