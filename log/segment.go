@@ -266,12 +266,21 @@ func (s *Segment) locate(offset, end int64) (p place, ok bool, err error) {
 	if err != nil {
 		return p, false, err
 	}
-	p, ok, err = s.locateFrom(int64(entry.position), entry.offset, offset, end)
+	p, ok, err = s.locateFrom(int64(entry.position), entry.claim(), offset, end)
 	if entry.position > 0 && errors.Is(err, errBadIndex) {
 		// The index is wrong. It is only a short cut: the log itself answers.
 		p, ok, err = s.locateFrom(0, math.MaxInt64, offset, end)
 	}
 	return p, ok, err
+}
+
+// claim is the last offset of the batch at the entry's position, as the entry has it. The segment's begin, which stands for no entry, claims
+// nothing.
+func (e offsetEntry) claim() int64 {
+	if e.position == 0 {
+		return math.MaxInt64
+	}
+	return e.offset
 }
 
 var errBadIndex = errors.New("index entry does not point to its batch")
@@ -307,7 +316,7 @@ func (s *Segment) nextOffset() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	next, err := s.nextOffsetFrom(int64(entry.position), entry.offset)
+	next, err := s.nextOffsetFrom(int64(entry.position), entry.claim())
 	if errors.Is(err, errBadIndex) {
 		return s.nextOffsetFrom(0, math.MaxInt64)
 	}
