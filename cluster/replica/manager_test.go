@@ -30,7 +30,12 @@ type broker struct {
 type ear struct{ said []string }
 
 func (e *ear) LeadershipChanged(led, followed []Leadership) {
-	e.said = append(e.said, fmt.Sprintf("led %v followed %v", led, followed))
+	for _, l := range led {
+		e.said = append(e.said, fmt.Sprintf("led %v in epoch %d", l.TopicPartition, l.Epoch))
+	}
+	for _, l := range followed {
+		e.said = append(e.said, fmt.Sprintf("followed %v in epoch %d", l.TopicPartition, l.Epoch))
+	}
 }
 func (e *ear) ReplicasStopped(stopped []cluster.StopReplica) {
 	e.said = append(e.said, fmt.Sprintf("stopped %d", len(stopped)))
@@ -657,7 +662,7 @@ func TestListenerHears(t *testing.T) {
 	if err := b.ApplyUpdateMetadata(&cluster.UpdateMetadataRequest{ControllerEpoch: 1, States: []cluster.PartitionState{*gone}}); err != nil {
 		t.Fatal(err)
 	}
-	want := "[led [{t-0 5}] followed [] stopped 1 deleted [t-0]]"
+	want := "[led t-0 in epoch 5 stopped 1 deleted [t-0]]"
 	if got := fmt.Sprint(b.heard.said); got != want {
 		t.Errorf("heard %s, want %s", got, want)
 	}
@@ -844,7 +849,7 @@ func (c *agreeing) AlterPartition(_ context.Context, r *cluster.AlterPartitionRe
 func TestJournal(t *testing.T) {
 	b := newBroker(t)
 	b.lead(5, 1)
-	j := &Journal{Manager: b.Manager, Acks: AcksAll, Timeout: time.Second}
+	j := &Journal{Manager: b.Manager, Acks: AcksAll}
 	for i := range 50 {
 		base, wait, err := j.Append(tp0, batch(t, 2))
 		if base != int64(2*i) || wait != nil || err != nil {
