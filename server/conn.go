@@ -3,11 +3,9 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -118,7 +116,7 @@ func (c *conn) frameBegins(now time.Time) {
 // handle runs a request's first stage and sends its answer, or leaves that to the writer. An error ends the connection.
 func (c *conn) handle(frame []byte) error {
 	c.activity.handling.set(c.received)
-	x, err := c.beginSafely(frame)
+	x, err := c.begin(frame)
 	c.activity.handling.clear()
 	if err != nil {
 		if x.entry != nil {
@@ -133,26 +131,12 @@ func (c *conn) handle(frame []byte) error {
 	return c.send(x)
 }
 
-// beginSafely turns a panic of a handler into an error: it ends this connection only.
-func (c *conn) beginSafely(frame []byte) (x exchange, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("handler panicked: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return c.begin(frame)
-}
-
-// finish runs a request's second stage, with the same care.
+// finish runs a request's second stage, if it has one.
 func (c *conn) finish(x *exchange) (err error) {
 	if x.wait == nil {
 		return nil
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("handler panicked: %v\n%s", r, debug.Stack())
-		}
-	}()
+	defer recovered(&err)
 	x.answer, err = x.wait(c.ctx)
 	x.wait = nil
 	return err

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"gokafka/handlers"
 	"gokafka/protocol"
@@ -57,16 +58,30 @@ func (c *conn) begin(frame []byte) (exchange, error) {
 		x.answer.Response = handlers.UnsupportedApiVersions(e.api)
 		return x, nil
 	}
-	req := e.api.New()
-	if err := protocol.DecodeRequest(req, h.Version, body); err != nil {
-		return x, rejected(err)
-	}
-	if !protocol.KeepsFrame(h.Key, h.Version) {
-		c.frames.Release() // a fetch may wait long, and needs nothing of it
-	}
-	x.answer, x.wait, err = e.api.Begin(c.ctx, x.call, req)
+	err = c.firstStage(&x, body)
 	c.softwareName, c.softwareVersion = x.call.SoftwareName, x.call.SoftwareVersion
 	return x, err
+}
+
+// firstStage decodes a request and runs its handler.
+func (c *conn) firstStage(x *exchange, body []byte) (err error) {
+	defer recovered(&err)
+	req := x.entry.api.New()
+	if err := protocol.DecodeRequest(req, x.call.Version, body); err != nil {
+		return rejected(err)
+	}
+	if !protocol.KeepsFrame(x.call.Key, x.call.Version) {
+		c.frames.Release() // a fetch may wait long, and needs nothing of it
+	}
+	x.answer, x.wait, err = x.entry.api.Begin(c.ctx, x.call, req)
+	return err
+}
+
+// recovered turns a panic into an error, so that it ends one connection only.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("handler panicked: %v\n%s", r, debug.Stack())
+	}
 }
 
 // call is what the handler is told about the request.

@@ -16,8 +16,8 @@ const (
 	// copiedMax is the size up to which a file range is read into the buffer of what surrounds it: one system call to read and
 	// one to send, instead of three.
 	copiedMax = 32 << 10
-	// writeMax is how much one write tries to move, so that the progress of a long answer shows.
-	writeMax = 256 << 10
+	// writeMax is how much one write moves, so that progress shows: at the lowest rate it takes half of the grace.
+	writeMax = 64 << 10
 	// bufferKept is the largest buffer that is used again.
 	bufferKept = 1 << 20
 )

@@ -104,10 +104,10 @@ func (s *Server) start(c *conn) {
 	s.mu.Unlock()
 	s.serving.Go(func() {
 		c.serve()
+		s.admission.leave(c.listener.Name, c.peer.Addr())
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
-		s.admission.leave(c.listener.Name, c.peer.Addr())
 	})
 }
 
