@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster"
-	"gokafka/cluster/group"
 	"gokafka/protocol"
 )
 
@@ -107,13 +106,13 @@ func (f coordinatorFinder) locate(ctx context.Context, c *Call, kind int8, key s
 		return 0, cluster.Endpoint{}, errUnknownKind
 	}
 	image := f.Image.Metadata()
-	if image.Topic(group.Topic) == nil {
-		if err := f.Topics.CreateInternal(ctx, group.Topic); err != nil {
+	if image.Topic(cluster.OffsetsTopic) == nil {
+		if err := f.Topics.CreateInternal(ctx, cluster.OffsetsTopic); err != nil {
 			return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable // the creator has logged why
 		}
 		image = f.Image.Metadata()
 	}
-	p := image.Partition(protocol.TopicPartition{Topic: group.Topic, Partition: f.Groups.PartitionFor(key)})
+	p := image.Partition(protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: f.Groups.PartitionFor(key)})
 	if p == nil {
 		return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable
 	}

@@ -427,7 +427,7 @@ func newGroupBroker(t *testing.T) *groupBroker {
 	r := &cluster.UpdateMetadataRequest{LiveBrokers: []cluster.Broker{{
 		ID: 70, Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: 19160}},
 	}}}
-	for _, tp := range []protocol.TopicPartition{{Topic: "t"}, {Topic: "t", Partition: 1}, {Topic: group.Topic}} {
+	for _, tp := range []protocol.TopicPartition{{Topic: "t"}, {Topic: "t", Partition: 1}, {Topic: cluster.OffsetsTopic}} {
 		r.States = append(r.States, cluster.PartitionState{TopicPartition: tp, LeaderAndISR: cluster.LeaderAndISR{Leader: 70}})
 	}
 	image, _ := cluster.NewMetadata("c").With(r)

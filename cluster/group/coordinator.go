@@ -68,6 +68,10 @@ func (c *Coordinator) Elected(partition int32, epoch cluster.LeaderEpoch) {
 	if !c.advanceLocked(partition, epoch) || c.led[partition] != nil || c.ctx.Err() != nil {
 		return
 	}
+	c.startLocked(partition)
+}
+
+func (c *Coordinator) startLocked(partition int32) {
 	s := newShard(partition, &c.settings, c.journal)
 	ctx, cancel := context.WithCancel(c.ctx)
 	s.cancel = cancel

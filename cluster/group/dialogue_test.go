@@ -241,7 +241,11 @@ func (d *dialogue) join(client string) *JoinRequest {
 	_, r.RequireKnownMemberID = d.args["known"]
 	_, r.SkipAssignment = d.args["skip"]
 	for _, p := range strings.Split(d.text("protocols", "range:t"), ",") {
-		if name, topics, ok := strings.Cut(p, ":"); ok {
+		name, topics, ok := strings.Cut(p, ":")
+		switch hostile, isHex := strings.CutPrefix(topics, "0x"); {
+		case isHex:
+			r.Protocols = append(r.Protocols, Protocol{Name: name, Metadata: unhex(d.t, hostile)})
+		case ok:
 			r.Protocols = append(r.Protocols, Protocol{Name: name, Metadata: subscription(strings.Split(topics, "+")...)})
 		}
 	}

@@ -3,6 +3,10 @@ package group
 import (
 	"bytes"
 	"encoding/hex"
+	"math"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +124,60 @@ func TestOldValuesAreRead(t *testing.T) {
 		}
 	}
 }
+
+// A partition that Apache Kafka 3.9.2 wrote while it served the script of the handlers' tests: its first batches, and all.
+func TestLoadApachesLog(t *testing.T) {
+	data, err := os.ReadFile("testdata/offsets-topic.apache.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := `Stable generation 1 type "consumer" protocol "range" leader "golden-ID" ` +
+		`golden-ID "none" 30s 30s "\x00\x00\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff" "mine"`
+	commits := " t-0 {CommittedOffset:{Offset:11 LeaderEpoch:-1 Metadata:meta}} t-1 {CommittedOffset:{Offset:11 LeaderEpoch:-1 Metadata:meta}}"
+	for _, test := range []struct {
+		batches int
+		want    []string
+	}{
+		{1, []string{"life: " + member}},
+		{2, []string{"life: " + member + commits}},
+		{3, []string{`life: Empty generation 2 type "consumer" protocol "" leader ""` + commits}},
+		{4, nil},
+		{math.MaxInt, []string{
+			`connect: Empty generation 2 type "connect" protocol "" leader ""`,
+			`reader: Empty generation 2 type "consumer" protocol "" leader ""`,
+		}},
+	} {
+		if got := loadBatches(t, data, test.batches); !slices.Equal(got, test.want) {
+			t.Errorf("after %d batches:\n%s", test.batches, strings.Join(got, "\n"))
+		}
+	}
+}
+
+// loadBatches describes the groups that the first n batches make, without what differs from run to run.
+func loadBatches(t *testing.T, data []byte, n int) []string {
+	t.Helper()
+	settings := DefaultSettings()
+	l := newLoader(&settings)
+	for b := range protocol.Batches(data) {
+		if n--; n < 0 {
+			break
+		}
+		if err := l.add(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var described []string
+	for id, g := range l.groups(time.Now()) {
+		d := uuids.ReplaceAllString(timestamps.ReplaceAllString(durable(g, g), ""), "ID")
+		described = append(described, id+": "+strings.Join(strings.Fields(d), " "))
+	}
+	slices.Sort(described)
+	return described
+}
+
+var uuids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
+var timestamps = regexp.MustCompile(` CommitTimestamp:\d+ ExpireTimestamp:-1| at:\d+`)
 
 // A partition's number decides who coordinates: the hash is Java's.
 func TestPartitionFor(t *testing.T) {

@@ -7,11 +7,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
-
-// Topic is the internal topic that holds groups and their offsets.
-const Topic = "__consumer_offsets"
 
 // Journal is the log of __consumer_offsets on this broker: the replica manager, for a coordinator.
 type Journal interface {
@@ -67,7 +65,7 @@ type flight struct {
 
 func newShard(partition int32, settings *Settings, journal Journal) *shard {
 	return &shard{
-		tp:       protocol.TopicPartition{Topic: Topic, Partition: partition},
+		tp:       protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: partition},
 		settings: settings,
 		journal:  journal,
 		requests: make(chan func(time.Time), requestsMax),
