@@ -1,0 +1,37 @@
+# Every target is one command; `make test` is the one that must pass before anything lands.
+.DEFAULT_GOAL := build
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO := CGO_ENABLED=0 go
+
+.PHONY: build
+build: ## the static binary, bin/gokafka
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/gokafka ./cmd/gokafka
+
+.PHONY: test
+test: ## everything: unit tests with -race, then stock clients and Apache Kafka beside gokafka (installs what it needs, cached)
+	go -C compat run ./cmd/alltests
+
+.PHONY: unit
+unit: ## the unit tests alone, no installation, about a minute
+	go vet ./... && go test -race ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s)
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	  echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),30s) $$p || exit 1; done; done
+
+.PHONY: compat-full
+compat-full: ## all compat cases with all clients, longer rounds
+	go -C compat test -timeout 60m -full ./...
+
+.PHONY: bench
+bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)
+	go -C compat run ./bench
+
+.PHONY: image
+image: build ## the container image gokafka:latest
+	docker build -t gokafka:latest .
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z-]+: ##|^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
