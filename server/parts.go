@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+
+	"gokafka/cluster"
+	"gokafka/cluster/config"
+	"gokafka/cluster/controller"
+	"gokafka/cluster/group"
+	"gokafka/cluster/metastore"
+	"gokafka/cluster/replica"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// direct is this broker as its own controller talks to it: by calls instead of a connection.
+type direct struct{ replicas *replica.Manager }
+
+func (d direct) LeaderAndISR(_ context.Context, r *cluster.LeaderAndISRRequest) (*cluster.LeaderAndISRResponse, error) {
+	return d.replicas.ApplyLeaderAndISR(r), nil
+}
+
+func (d direct) UpdateMetadata(_ context.Context, r *cluster.UpdateMetadataRequest) error {
+	return d.replicas.ApplyUpdateMetadata(r)
+}
+
+func (d direct) StopReplica(_ context.Context, r *cluster.StopReplicaRequest) (*cluster.StopReplicaResponse, error) {
+	return d.replicas.ApplyStopReplica(r), nil
+}
+
+func (direct) Close() error { return nil }
+
+// leadership tells the coordinators which partitions of their topics this broker leads.
+type leadership struct{ groups *group.Coordinator }
+
+func (l *leadership) LeadershipChanged(led, followed []replica.Leadership) {
+	for _, p := range led {
+		if p.Topic == cluster.OffsetsTopic {
+			l.groups.Elected(p.Partition, p.Epoch)
+		}
+	}
+	for _, p := range followed {
+		if p.Topic == cluster.OffsetsTopic {
+			l.groups.Resigned(p.Partition, p.Epoch)
+		}
+	}
+}
+
+func (l *leadership) ReplicasStopped(stopped []cluster.StopReplica) {
+	for _, s := range stopped {
+		if s.Topic == cluster.OffsetsTopic {
+			l.groups.Resigned(s.Partition, s.LeaderEpoch)
+		}
+	}
+}
+
+func (l *leadership) PartitionsDeleted(gone []protocol.TopicPartition) {
+	l.groups.PartitionsDeleted(gone)
+}
+
+func (l *leadership) DirectoryFailed(dir log.DirStatus) {
+	for _, lost := range dir.Logs {
+		if tp := lost.TopicPartition(); tp.Topic == cluster.OffsetsTopic {
+			l.groups.Resigned(tp.Partition, cluster.NoEpoch)
+		}
+	}
+}
+
+// producerIDBlocks reserves producer ids with the controller, which on one node is this broker's.
+type producerIDBlocks struct {
+	controller   *controller.Controller
+	registration *metastore.Registration
+	id           cluster.BrokerID
+}
+
+func (p *producerIDBlocks) AllocateProducerIDs(ctx context.Context) (first int64, count int32, err error) {
+	block, err := p.controller.AllocateProducerIDs(ctx, p.id, p.registration.Epoch())
+	return block.First, int32(block.Last - block.First + 1), err
+}
+
+// legacyOffsets are the offsets of OffsetCommit v0, which live in the store.
+type legacyOffsets struct{ store *metastore.Store }
+
+func (l legacyOffsets) ConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition) (int64, bool, error) {
+	offset, err := l.store.ConsumerOffset(ctx, group, tp.Topic, tp.Partition)
+	if errors.Is(err, metastore.ErrNoNode) {
+		return 0, false, nil
+	}
+	return offset, err == nil, err
+}
+
+func (l legacyOffsets) SetConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition, offset int64) error {
+	return l.store.SetConsumerOffset(ctx, group, tp.Topic, tp.Partition, offset)
+}
+
+// hostedTopics are the topics that this broker has replicas of.
+func (b *Broker) hostedTopics() []string {
+	var topics []string
+	for _, l := range b.logs.Logs() {
+		topics = append(topics, l.TopicPartition().Topic)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// topicChanged gives a topic's new settings to its logs and to the controller.
+func (b *Broker) topicChanged(topic string, v *config.Values) {
+	c := v.LogConfig()
+	b.logs.SetConfig(topic, c)
+	if c.UncleanElection && b.controller.IsActive() {
+		if err := b.controller.EnableUncleanElection(context.Background(), topic); err != nil {
+			b.logger.Error().Err(err).Str("topic", topic).Msg("unclean elections were allowed, but not held")
+		}
+	}
+}
+
+// settingsChanged gives the broker's new settings to those parts that can follow.
+func (b *Broker) settingsChanged(_, v *config.Values) {
+	if limits, err := connectionLimits(v, b.config.Network()); err != nil {
+		b.logger.Error().Err(err).Msg("limits of connections stay as they were")
+	} else {
+		b.server.SetLimits(limits)
+	}
+	if defaults, err := v.TopicValues(nil); err != nil {
+		b.logger.Error().Err(err).Msg("defaults of topics stay as they were")
+	} else {
+		b.logs.SetDefaults(defaults.LogConfig())
+	}
+}
+
+func (b *Broker) advertised() []cluster.Endpoint {
+	return b.config.Network().AdvertisedAt(func(listener string) int32 { return int32(b.server.Addr(listener).Port()) })
+}
+
+// addresses are the advertised endpoints, for people.
+func (b *Broker) addresses() []string {
+	var all []string
+	for _, e := range b.advertised() {
+		all = append(all, e.Listener+"://"+net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	}
+	return all
+}

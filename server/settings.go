@@ -1,0 +1,137 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"gokafka/cluster/config"
+	"gokafka/cluster/controller"
+	"gokafka/cluster/group"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+// This file turns the broker's settings into what each part takes.
+
+func logOptions(v *config.Values) (log.ManagerOptions, error) {
+	defaults, err := v.TopicValues(nil)
+	if err != nil {
+		return log.ManagerOptions{}, fmt.Errorf("defaults of topics: %w", err)
+	}
+	return log.ManagerOptions{
+		Defaults:               defaults.LogConfig(),
+		RecoveryThreadsPerDir:  v.Int("num.recovery.threads.per.data.dir"),
+		RetentionInterval:      v.Millis("log.retention.check.interval.ms"),
+		FlushInterval:          v.Millis("log.flush.scheduler.interval.ms"),
+		CheckpointInterval:     v.Millis("log.flush.offset.checkpoint.interval.ms"),
+		ProducerIDExpiration:   v.Millis("producer.id.expiration.ms"),
+		ProducerExpiryInterval: v.Millis("producer.id.expiration.check.interval.ms"),
+	}, nil
+}
+
+func groupSettings(v *config.Values, logger zerolog.Logger) group.Settings {
+	s := group.DefaultSettings()
+	s.SessionTimeoutMin = v.Millis("group.min.session.timeout.ms")
+	s.SessionTimeoutMax = v.Millis("group.max.session.timeout.ms")
+	s.SizeMax = v.Int("group.max.size")
+	s.InitialRebalanceDelay = v.Millis("group.initial.rebalance.delay.ms")
+	s.OffsetMetadataMax = v.Int("offset.metadata.max.bytes")
+	s.OffsetsRetention = time.Duration(v.Int("offsets.retention.minutes")) * time.Minute
+	s.RetentionCheckInterval = v.Millis("offsets.retention.check.interval.ms")
+	s.CommitTimeout = v.Millis("offsets.commit.timeout.ms")
+	s.LoadBytes = v.Int("offsets.load.buffer.size")
+	s.Compression = protocol.Compression(v.Int("offsets.topic.compression.codec"))
+	s.Logger = logger
+	return s
+}
+
+func controllerConfig(v *config.Values) controller.Config {
+	return controller.Config{
+		DeleteTopicEnable:                  v.Bool("delete.topic.enable"),
+		AutoLeaderRebalanceEnable:          v.Bool("auto.leader.rebalance.enable"),
+		LeaderImbalanceCheckInterval:       time.Duration(v.Int64("leader.imbalance.check.interval.seconds")) * time.Second,
+		LeaderImbalancePerBrokerPercentage: v.Int("leader.imbalance.per.broker.percentage"),
+		UncleanLeaderElectionEnable:        v.Bool("unclean.leader.election.enable"),
+	}
+}
+
+func listeners(v *config.Values, n *config.Network) []Listener {
+	var all []Listener
+	for _, e := range n.Listeners {
+		all = append(all, Listener{
+			Name: e.Listener, Address: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
+			SendBufferBytes:    v.Int("socket.send.buffer.bytes"),
+			ReceiveBufferBytes: v.Int("socket.receive.buffer.bytes"),
+			Backlog:            v.Int("socket.listen.backlog.size"),
+		})
+	}
+	return all
+}
+
+// protectedListener is the brokers' own, if clients have another.
+func protectedListener(n *config.Network) string {
+	if len(n.Listeners) > 1 {
+		return n.InterBroker
+	}
+	return ""
+}
+
+func connectionLimits(v *config.Values, n *config.Network) (Limits, error) {
+	overrides, err := perIPOverrides(v.String("max.connections.per.ip.overrides"))
+	if err != nil {
+		return Limits{}, err
+	}
+	l := Limits{
+		ConnectionsMax:            v.Int("max.connections"),
+		ConnectionsPerIPMax:       v.Int("max.connections.per.ip"),
+		ConnectionsPerIPOverrides: overrides,
+		ConnectionRateMax:         v.Int("max.connection.creation.rate"),
+		IdleMax:                   v.Millis("connections.max.idle.ms"),
+		Listeners:                 map[string]ListenerLimits{},
+	}
+	for _, e := range n.Listeners {
+		own, err := v.ForListener(e.Listener)
+		if err != nil {
+			return Limits{}, err
+		}
+		if own.Int("max.connections") != l.ConnectionsMax || own.Int("max.connection.creation.rate") != l.ConnectionRateMax {
+			l.Listeners[e.Listener] = ListenerLimits{ConnectionsMax: own.Int("max.connections"), ConnectionRateMax: own.Int("max.connection.creation.rate")}
+		}
+	}
+	return l, nil
+}
+
+// perIPOverrides reads "host:count,…"; a name counts for the addresses that it has now.
+func perIPOverrides(setting string) (map[netip.Addr]int, error) {
+	overrides := map[netip.Addr]int{}
+	for _, entry := range strings.Split(setting, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		i := strings.LastIndexByte(entry, ':')
+		if i < 0 {
+			return nil, fmt.Errorf("max.connections.per.ip.overrides: %q is not host:count", entry)
+		}
+		count, err := strconv.Atoi(strings.TrimSpace(entry[i+1:]))
+		if err != nil {
+			return nil, fmt.Errorf("max.connections.per.ip.overrides: %q is not host:count", entry)
+		}
+		ips, err := net.LookupIP(strings.Trim(entry[:i], "[] "))
+		if err != nil {
+			return nil, fmt.Errorf("max.connections.per.ip.overrides: %w", err)
+		}
+		for _, ip := range ips {
+			if addr, ok := netip.AddrFromSlice(ip); ok {
+				overrides[addr.Unmap()] = count
+			}
+		}
+	}
+	return overrides, nil
+}
