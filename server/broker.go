@@ -308,11 +308,11 @@ func (b *Broker) serve(context.Context) error {
 
 		Config:            b.config,
 		Admin:             b.admin,
-		Controller:        b.controller,
+		Controller:        control{b.controller, b.replicas},
 		Groups:            b.groups,
 		Image:             b.replicas,
 		InternalTopics:    b.admin,
-		LegacyOffsets:     legacyOffsets{b.store},
+		LegacyOffsets:     b.store,
 		OffsetMetadataMax: v.Int("offset.metadata.max.bytes"),
 	}))
 	b.later(b.stopServing)

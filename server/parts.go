@@ -2,10 +2,11 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/cluster"
 	"gokafka/cluster/config"
@@ -82,19 +83,57 @@ func (p *producerIDBlocks) AllocateProducerIDs(ctx context.Context) (first int64
 	return block.First, int32(block.Last - block.First + 1), err
 }
 
-// legacyOffsets are the offsets of OffsetCommit v0, which live in the store.
-type legacyOffsets struct{ store *metastore.Store }
-
-func (l legacyOffsets) ConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition) (int64, bool, error) {
-	offset, err := l.store.ConsumerOffset(ctx, group, tp.Topic, tp.Partition)
-	if errors.Is(err, metastore.ErrNoNode) {
-		return 0, false, nil
-	}
-	return offset, err == nil, err
+// control is this broker's controller as the handlers ask it: by partition, whatever the order.
+type control struct {
+	*controller.Controller
+	image *replica.Manager
 }
 
-func (l legacyOffsets) SetConsumerOffset(ctx context.Context, group string, tp protocol.TopicPartition, offset int64) error {
-	return l.store.SetConsumerOffset(ctx, group, tp.Topic, tp.Partition, offset)
+// ElectLeaders elects, and waits until this broker has heard of the new leaders, so that whoever asked finds them in its metadata.
+func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
+	results, err := c.Controller.ElectLeaders(ctx, partitions, unclean)
+	if err != nil {
+		return nil, err
+	}
+	errs := make(map[protocol.TopicPartition]error, len(results))
+	for tp, r := range results {
+		errs[tp] = r.Err
+	}
+	err = c.image.AwaitMetadata(ctx, func(m *cluster.Metadata) bool { return shows(m, results) })
+	if err == nil {
+		return errs, nil
+	}
+	for tp, r := range results {
+		if s := c.image.Metadata().Partition(tp); r.Err == nil && (s == nil || s.Leader != r.Leader) {
+			errs[tp] = kerr.RequestTimedOut
+		}
+	}
+	return errs, nil
+}
+
+func shows(m *cluster.Metadata, elected map[protocol.TopicPartition]controller.ElectionResult) bool {
+	for tp, r := range elected {
+		if s := m.Partition(tp); r.Err == nil && (s == nil || s.Leader != r.Leader) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c control) AlterPartitionReassignments(ctx context.Context, wanted map[protocol.TopicPartition][]cluster.BrokerID) (map[protocol.TopicPartition]error, error) {
+	var list []controller.Reassignment
+	for tp, replicas := range wanted {
+		list = append(list, controller.Reassignment{TopicPartition: tp, Replicas: replicas})
+	}
+	errs, err := c.Controller.AlterPartitionReassignments(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[protocol.TopicPartition]error{}
+	for i, e := range errs {
+		byName[list[i].TopicPartition] = e
+	}
+	return byName, nil
 }
 
 // hostedTopics are the topics that this broker has replicas of.

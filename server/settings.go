@@ -46,7 +46,7 @@ func groupSettings(v *config.Values, logger zerolog.Logger) group.Settings {
 	s.RetentionCheckInterval = v.Millis("offsets.retention.check.interval.ms")
 	s.CommitTimeout = v.Millis("offsets.commit.timeout.ms")
 	s.LoadBytes = v.Int("offsets.load.buffer.size")
-	s.Compression = protocol.Compression(v.Int("offsets.topic.compression.codec"))
+	s.Compression = protocol.Compression{Codec: protocol.Codec(v.Int("offsets.topic.compression.codec"))}
 	s.Logger = logger
 	return s
 }
