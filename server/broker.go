@@ -210,7 +210,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 	})
 	b.thenClose(b.replicas.Close)
 	b.admin.Image = b.replicas
-	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks")), Timeout: v.Millis("offsets.commit.timeout.ms")}
+	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks"))}
 	b.groups = group.New(groupSettings(v, b.logger), journal, partitions)
 	leadership.groups = b.groups
 	return nil

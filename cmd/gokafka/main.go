@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"gokafka/cluster/config"
+	"gokafka/server"
+)
+
+// version is set when the binary is built: -ldflags "-X main.version=…".
+var version = "dev"
+
+const usage = `gokafka %s, a Kafka broker
+
+  gokafka [server.properties] [--override name=value]...
+
+Without arguments it serves at 127.0.0.1:9092 and keeps its data in %s.
+KAFKA_<NAME> environment variables set properties too (log.retention.ms is KAFKA_LOG_RETENTION_MS).
+The command line wins over the environment, the environment over the file.
+
+  --override name=value  set one property; may be repeated
+  --version              print the version
+  --help                 print this
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings as arguments; it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	a, err := parseArguments(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(stdout, usage, version, dataDir())
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "gokafka: %v (see gokafka --help)\n", err)
+		return 2
+	case a.version:
+		fmt.Fprintln(stdout, "gokafka", version)
+		return 0
+	}
+	c, err := configuration(a)
+	if err != nil {
+		fmt.Fprintf(stderr, "gokafka: %v\n", err)
+		return 1
+	}
+	logger := newLogger(os.Stderr)
+	if err := serve(c, logger); err != nil {
+		logger.Error().Err(err).Msg("gokafka stops because of an error")
+		return 1
+	}
+	return 0
+}
+
+// serve runs the broker until a signal stops it in order; a second one ends the process at once.
+func serve(c *config.Broker, logger zerolog.Logger) error {
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer restore()
+	b := server.NewBroker(c, logger)
+	if err := b.Start(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	restore() // from here on a signal does what it does to any process
+	began := time.Now()
+	if err := b.Shutdown(context.Background()); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	logger.Info().Dur("after", time.Since(began)).Msg("gokafka stopped")
+	return nil
+}
