@@ -1,6 +1,8 @@
 package log
 
 import (
+	"time"
+
 	"fmt"
 	"slices"
 
@@ -96,11 +98,17 @@ func (s *Segment) newest() (int64, error) {
 	if err != nil || largest.timestamp != protocol.NoTimestamp {
 		return largest.timestamp, err
 	}
+	modified, err := s.LastModified()
+	return modified.UnixMilli(), err
+}
+
+// LastModified is when the segment's file was last written.
+func (s *Segment) LastModified() (time.Time, error) {
 	info, err := s.file.dir.fs.Stat(s.file.path())
 	if err != nil {
-		return 0, err
+		return time.Time{}, err
 	}
-	return info.ModTime().UnixMilli(), nil
+	return info.ModTime(), nil
 }
 
 // deleteOldestLocked removes segments from the oldest on while accept says so.

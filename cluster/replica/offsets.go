@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
 	"gokafka/cluster"
 	"gokafka/log"
@@ -88,6 +89,59 @@ func byTimestamp(l *log.Log, timestamp int64) (found log.TimestampOffset, err er
 		return noOffset, err
 	}
 	return found, err
+}
+
+// SegmentOffsets answers ListOffsets v0: the starts of segments that were last written at or before the timestamp, newest first and at
+// most count of them. The end of the log counts as a segment that was written just now, if the last one has records.
+func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
+	p, err := m.online(q.TopicPartition)
+	if err != nil {
+		return nil, err
+	}
+	l, err := p.View().local(q.LeaderEpoch, q.LeaderOnly)
+	if err != nil {
+		return nil, err
+	}
+	o := l.Offsets()
+	starts, err := segmentStarts(l, o.Start, m.host.now().UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("list segments of %s: %w", p, err)
+	}
+	switch q.Timestamp {
+	case LatestTimestamp:
+	case EarliestTimestamp:
+		starts = starts[:1]
+	default:
+		starts = slices.DeleteFunc(starts, func(s segmentStart) bool { return s.modified > q.Timestamp })
+	}
+	slices.Reverse(starts)
+	end := endAt(&o, q.Bound).Offset
+	var offsets []int64
+	for _, s := range starts {
+		if len(offsets) < count {
+			offsets = append(offsets, min(s.offset, end)) // readers are not told of what is not committed
+		}
+	}
+	return slices.Compact(offsets), nil
+}
+
+// segmentStart is where a segment begins and when it was last written, in milliseconds.
+type segmentStart struct{ offset, modified int64 }
+
+func segmentStarts(l *log.Log, logStart, now int64) ([]segmentStart, error) {
+	var starts []segmentStart
+	segments := l.Segments()
+	for _, s := range segments {
+		modified, err := s.LastModified()
+		if err != nil {
+			return nil, err
+		}
+		starts = append(starts, segmentStart{max(s.BaseOffset(), logStart), modified.UnixMilli()})
+	}
+	if last := segments[len(segments)-1]; last.Size() > 0 {
+		starts = append(starts, segmentStart{l.LogEndOffset().Offset, now})
+	}
+	return starts, nil
 }
 
 // CurrentLeader is who leads a partition, as its replica here knows it, else as the image of the cluster does; -1 for what
