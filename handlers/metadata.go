@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -194,14 +196,25 @@ func (w *topicWriter) topic(t *cluster.Topic) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.IsInternal = &t.Name, t.ID, admin.IsInternal(t.Name)
 	out.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions))
-	for _, s := range t.Partitions {
+	for _, s := range inOrder(t) {
 		out.Partitions = append(out.Partitions, w.partition(s))
 	}
-	slices.SortFunc(out.Partitions, func(a, b kmsg.MetadataResponseTopicPartition) int { return int(a.Partition) - int(b.Partition) })
 	if w.operations {
 		out.AuthorizedOperations = topicOperations
 	}
 	return out
+}
+
+// inOrder lists the partitions by number: at once when the numbers have no gap, as they should, else sorted.
+func inOrder(t *cluster.Topic) []*cluster.PartitionState {
+	states := make([]*cluster.PartitionState, len(t.Partitions))
+	for p, s := range t.Partitions {
+		if p < 0 || int(p) >= len(states) {
+			return slices.SortedFunc(maps.Values(t.Partitions), func(a, b *cluster.PartitionState) int { return cmp.Compare(a.Partition, b.Partition) })
+		}
+		states[p] = s
+	}
+	return states
 }
 
 func (w *topicWriter) partition(s *cluster.PartitionState) kmsg.MetadataResponseTopicPartition {
@@ -240,7 +253,7 @@ func (w *topicWriter) reachable(b *cluster.Broker) bool {
 // ids copies broker ids into the arena. Version 0 tells only of brokers that can be reached.
 func (w *topicWriter) ids(ids []cluster.BrokerID) []int32 {
 	if cap(w.arena)-len(w.arena) < len(ids) {
-		w.arena = make([]int32, 0, max(4096, len(ids)))
+		w.arena = make([]int32, 0, max(16, min(2*cap(w.arena), 4096), len(ids)))
 	}
 	from := len(w.arena)
 	for _, id := range ids {

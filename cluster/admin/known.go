@@ -2,8 +2,11 @@ package admin
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster/metastore"
 )
 
 // knownTopics is what the store says of the topics of one request: read in one go for many, since each read is a round trip.
@@ -17,11 +20,14 @@ type knownTopics struct {
 // manyTopics is from how many topics on reading all names is cheaper than asking for each.
 const manyTopics = 16
 
+// manyVariants is from how many names that one would collide with reading all names is cheaper.
+const manyVariants = 16
+
 func (a *Admin) knownTopics(ctx context.Context, topics []NewTopic) *knownTopics {
 	k := &knownTopics{exists: map[string]bool{}, marked: map[string]bool{}, keys: map[string]string{}}
 	all := len(topics) >= manyTopics
 	for _, t := range topics {
-		all = all || mayCollide(t.Name)
+		all = all || variants(t.Name) >= manyVariants
 	}
 	if all {
 		k.err = a.readAll(ctx, k)
@@ -35,12 +41,21 @@ func (a *Admin) knownTopics(ctx context.Context, topics []NewTopic) *knownTopics
 	return k
 }
 
+// readOne asks for a topic and for those that it would collide with.
 func (a *Admin) readOne(ctx context.Context, k *knownTopics, name string) (err error) {
 	if k.marked[name], err = a.Store.TopicMarkedForDeletion(ctx, name); err != nil {
 		return err
 	}
-	k.exists[name], err = a.Store.TopicExists(ctx, name)
-	return err
+	found, err := a.Store.TopicAssignments(ctx, colliding(name), nil)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if !errors.Is(f.Err, metastore.ErrNoNode) {
+			k.know(f.Topic.Name)
+		}
+	}
+	return nil
 }
 
 func (a *Admin) readAll(ctx context.Context, k *knownTopics) error {
@@ -56,12 +71,14 @@ func (a *Admin) readAll(ctx context.Context, k *knownTopics) error {
 		k.marked[name] = true
 	}
 	for _, name := range names {
-		k.exists[name] = true
-		if mayCollide(name) {
-			k.keys[collisionKey(name)] = name
-		}
+		k.know(name)
 	}
 	return nil
+}
+
+func (k *knownTopics) know(name string) {
+	k.exists[name] = true
+	k.add(name)
 }
 
 // check says why a topic of this name cannot be made.

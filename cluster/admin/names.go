@@ -46,6 +46,25 @@ func mayCollide(name string) bool { return strings.ContainsAny(name, "._") }
 
 func collisionKey(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
+// variants counts the names that are one with this one, itself among them.
+func variants(name string) int {
+	n := strings.Count(name, ".") + strings.Count(name, "_")
+	return 1 << min(n, 30)
+}
+
+// colliding lists them.
+func colliding(name string) []string {
+	i := strings.IndexAny(name, "._")
+	if i < 0 {
+		return []string{name}
+	}
+	var names []string
+	for _, rest := range colliding(name[i+1:]) {
+		names = append(names, name[:i]+"."+rest, name[:i]+"_"+rest)
+	}
+	return names
+}
+
 // list writes numbers as Scala's mkString(", ") does.
 func list[T ~int | ~int32](numbers []T) string {
 	texts := make([]string, len(numbers))
