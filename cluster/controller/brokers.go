@@ -172,19 +172,17 @@ func (t *term) brokerModified(ctx context.Context, id cluster.BrokerID) error {
 	return nil
 }
 
-// resync tells a broker everything that fell behind so far that its queue was dropped.
-func (t *term) resync(ctx context.Context, id cluster.BrokerID) error {
-	t.logger.Warn().Int32("broker", int32(id)).Msg("broker is too far behind, it is told everything anew")
-	var deleting []partitionReplica
-	for _, r := range t.state.replicasOn(id) {
-		if r.p.replicaPhase(id) == replicaDeletionStarted {
-			deleting = append(deleting, r)
-		}
-	}
-	if err := t.deletionFailed(ctx, deleting); err != nil {
+// resync tells brokers everything that fell behind so far that what waited for them was dropped.
+func (t *term) resync(ctx context.Context) error {
+	ids := t.link.overflowed()
+	t.logger.Warn().Any("brokers", ids).Msg("brokers are too far behind, they are told everything anew")
+	replicas := t.state.replicasOn(ids...)
+	if err := t.deletionFailed(ctx, slices.DeleteFunc(replicas, func(r partitionReplica) bool {
+		return r.p.replicaPhase(r.id) != replicaDeletionStarted
+	})); err != nil {
 		return err
 	}
-	return t.retryDeletionsOn(ctx, t.tellEverything([]cluster.BrokerID{id}))
+	return t.retryDeletionsOn(ctx, t.tellEverything(ids))
 }
 
 // logDirsFailed asks the brokers that lost a log directory, by telling them what they lead and follow: those that lie there are

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ const (
 	retryBackoff = 100 * time.Millisecond // between two tries of one request, as in Apache
 
 	// queueMax is how many requests may wait for one broker. One that falls further behind is told everything anew.
-	queueMax = 10_000
+	queueMax = 1000
 )
 
 // answer is a broker's response, on its way to the event loop.
@@ -44,14 +45,14 @@ type answer struct {
 type links struct {
 	dial    Dial
 	logger  zerolog.Logger
-	answers chan answer           // unbuffered: a channel waits until the loop takes its answer
-	behind  chan cluster.BrokerID // brokers whose queue overflowed
+	answers chan answer   // unbuffered: a channel waits until the loop takes its answer
+	behind  chan struct{} // has a value after a queue overflowed
 
 	byID map[cluster.BrokerID]*channel // touched by the event loop only
 }
 
 func newLinks(dial Dial, logger zerolog.Logger) *links {
-	return &links{dial: dial, logger: logger, answers: make(chan answer), behind: make(chan cluster.BrokerID, 1), byID: map[cluster.BrokerID]*channel{}}
+	return &links{dial: dial, logger: logger, answers: make(chan answer), behind: make(chan struct{}, 1), byID: map[cluster.BrokerID]*channel{}}
 }
 
 // add opens the channel to a broker.
@@ -94,17 +95,18 @@ type channel struct {
 	wg     sync.WaitGroup
 	ready  chan struct{} // has a value while the queue may hold something
 
-	mu    sync.Mutex
-	queue []any
+	mu      sync.Mutex
+	queue   []any
+	dropped bool // requests were dropped and the loop has not been told
 }
 
 func (ch *channel) push(request any) {
 	ch.mu.Lock()
 	if len(ch.queue) >= queueMax {
-		ch.queue = nil
+		ch.queue, ch.dropped = nil, true
 		select {
-		case ch.links.behind <- ch.broker.ID:
-		default: // another is behind too; the loop asks every channel
+		case ch.links.behind <- struct{}{}:
+		default:
 		}
 	}
 	ch.queue = append(ch.queue, request)
@@ -121,6 +123,20 @@ func (ch *channel) take() []any {
 	requests := ch.queue
 	ch.queue = nil
 	return requests
+}
+
+// overflowed lists the brokers whose requests were dropped since it was last asked.
+func (l *links) overflowed() []cluster.BrokerID {
+	var ids []cluster.BrokerID
+	for id, ch := range l.byID {
+		ch.mu.Lock()
+		if ch.dropped {
+			ids, ch.dropped = append(ids, id), false
+		}
+		ch.mu.Unlock()
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (ch *channel) close() {

@@ -122,8 +122,8 @@ func (c *Controller) step(ctx context.Context) {
 		c.handleWatched(ctx, t.watcher.Take())
 	case a := <-t.answers():
 		c.handle(ctx, event{"answer", func(ctx context.Context) error { return t.answered(ctx, a) }})
-	case id := <-t.behind():
-		c.handle(ctx, event{"broker behind", func(ctx context.Context) error { return t.resync(ctx, id) }})
+	case <-t.behind():
+		c.handle(ctx, event{"brokers behind", t.resync})
 	case <-t.rebalanceDue():
 		c.handle(ctx, event{"rebalance", t.rebalance})
 	case e := <-c.events:

@@ -138,8 +138,14 @@ func (s *stage) must(err error) {
 
 // register starts a broker, as a candidate if so asked.
 func (s *stage) register(id cluster.BrokerID, candidate bool, config Config) {
-	a := &actor{id: id, session: s.tree.Connect(), failed: map[protocol.TopicPartition]bool{}}
-	store := metastore.New(a.session)
+	session := s.tree.Connect()
+	s.registerOver(session, session, id, candidate, config)
+}
+
+// registerOver starts a broker whose tree is its session or something before it.
+func (s *stage) registerOver(tree metastore.Tree, session *metastore.Session, id cluster.BrokerID, candidate bool, config Config) {
+	a := &actor{id: id, session: session, failed: map[protocol.TopicPartition]bool{}}
+	store := metastore.New(tree)
 	a.registered = store.NewRegistration(cluster.Broker{ID: id, Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: "host", Port: 9000 + int32(id)}}})
 	s.mu.Lock()
 	s.nodes[id] = a

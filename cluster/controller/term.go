@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"gokafka/cluster"
 	"gokafka/cluster/metastore"
 	"gokafka/protocol"
 )
@@ -109,7 +108,7 @@ func (t *term) answers() <-chan answer {
 	return t.link.answers
 }
 
-func (t *term) behind() <-chan cluster.BrokerID {
+func (t *term) behind() <-chan struct{} {
 	if t == nil {
 		return nil
 	}
