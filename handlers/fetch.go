@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 	"gokafka/protocol"
 )
 
-// Fetch, v4 to v17.
+// Fetch, v0 to v17.
 //
 // Behaviour: partitions are read in order until the limits are used up, but never less than one whole batch in all.
 // With fewer bytes than the reader wants, it waits. Records go out as ranges of the segments' files. Consumers see what is
@@ -24,7 +25,7 @@ import (
 // Versions: 1 throttle time; 3 a limit for the whole answer; 4 isolation level and aborted transactions; 5 log start offsets;
 // 7 sessions (KIP-227); 9 leader epochs (KIP-320); 10 zstd; 11 reading from followers (KIP-392); 12 flexible, and divergence
 // told by the leader (KIP-595); 13 topic ids (KIP-516); 15 replica state instead of id (KIP-903); 16 current leaders
-// (KIP-951); 17 a tagged field that only KRaft brokers send.
+// (KIP-951); 17 a tagged field that only KRaft brokers send. Before 4 records are converted to the formats of old.
 
 // FetchOptions are the limits of Fetch.
 type FetchOptions struct {
@@ -41,6 +42,7 @@ type reader interface {
 
 var (
 	errUnknownTopicID = fmt.Errorf("no topic has this id: %w", kerr.UnknownTopicID)
+	errNoConversion   = fmt.Errorf("topic does not convert to old formats: %w", kerr.UnsupportedVersion)
 	errZstdTooNew     = fmt.Errorf("topic is compressed with zstd, which the reader does not know: %w", kerr.UnsupportedCompressionType)
 )
 
@@ -50,7 +52,7 @@ func fetch(r reader, o FetchOptions) API {
 	if now == nil {
 		now = time.Now
 	}
-	return onReply(4, 17, func(ctx context.Context, c *Call, req *kmsg.FetchRequest) (*protocol.Reply, error) {
+	return onReply(0, 17, func(ctx context.Context, c *Call, req *kmsg.FetchRequest) (*protocol.Reply, error) {
 		f := fetchings.Get().(*fetching)
 		defer f.recycle()
 		f.reader, f.call, f.request = r, c, req
@@ -215,7 +217,7 @@ func (f *fetching) answer(q *replica.FetchPartition, r *replica.FetchResult) pro
 		}
 	}
 	if f.request.Version < 10 {
-		if err := f.convert(r); err != nil {
+		if err := f.convert(q, r, &a); err != nil {
 			r.Release()
 			return f.refused(q, err)
 		}
@@ -227,10 +229,32 @@ func (f *fetching) answer(q *replica.FetchPartition, r *replica.FetchResult) pro
 }
 
 // convert gives readers of old what they can read, or an error.
-func (f *fetching) convert(r *replica.FetchResult) error {
-	if r.Config().Messages.CompressionType == "zstd" {
+func (f *fetching) convert(q *replica.FetchPartition, r *replica.FetchResult, a *protocol.FetchPartition) error {
+	config := r.Config()
+	switch {
+	case config.Messages.CompressionType == "zstd":
 		return errZstdTooNew
+	case f.request.Version > 3:
+		return nil
+	case !f.follower() && !config.DownConversionEnable:
+		return errNoConversion
+	case r.Records == nil:
+		return nil
 	}
+	magic := int8(1)
+	if f.request.Version <= 1 {
+		magic = 0
+	}
+	stored, err := io.ReadAll(io.NewSectionReader(r.Records, 0, int64(r.Records.Len())))
+	if err != nil {
+		return fmt.Errorf("read records of %s: %w", q, err)
+	}
+	converted, err := protocol.DownConvert(nil, stored, magic, q.Offset)
+	if err != nil && len(converted) == 0 {
+		return fmt.Errorf("convert records of %s to magic %d: %w", q, magic, err)
+	}
+	r.Release()
+	a.Records.Bytes = converted
 	return nil
 }
 
