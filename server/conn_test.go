@@ -203,7 +203,7 @@ func TestGarbageCloses(t *testing.T) {
 		"null where not nullable": request(3, 0, 0xff, 0xff, 0xff, 0xff),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newServer(t, Options{}, append([]handlers.API{echo()}, handlers.Table(handlers.Deps{})...)...)
+			s := newServer(t, Options{}, echo(), apiVersions())
 			for range 2 {
 				c := s.dial()
 				if _, err := c.Write(b); err != nil {
@@ -231,7 +231,7 @@ func (s *testServer) awaitConnections(n int) {
 
 // Case 99, and what ApiVersions is sent before a client knows anything.
 func TestApiVersionsOfAnyVersion(t *testing.T) {
-	s := newServer(t, Options{}, handlers.Table(handlers.Deps{})...)
+	s := newServer(t, Options{}, apiVersions())
 	c := s.dial()
 	for _, version := range []int16{5, 99, -1} {
 		b := binary.BigEndian.AppendUint16([]byte{0, 0, 0, 12, 0, 18}, uint16(version))
@@ -412,11 +412,11 @@ func TestHandlersOfGoneClientsEnd(t *testing.T) {
 
 func TestCallTellsAboutTheClient(t *testing.T) {
 	calls := make(chan *handlers.Call, 10)
-	table := append(handlers.Table(handlers.Deps{}), toy(3, 12, func(_ context.Context, c *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {
+	tell := toy(3, 12, func(_ context.Context, c *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {
 		calls <- c
 		return handlers.Answer{Response: req.ResponseKind()}, nil, nil
-	}))
-	s := newServer(t, Options{}, table...)
+	})
+	s := newServer(t, Options{}, apiVersions(), tell)
 	c := s.dial()
 	req := kmsg.NewPtrApiVersionsRequest()
 	req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = 4, "name", "1.2"

@@ -177,6 +177,11 @@ func toy(key, max int16, begin func(context.Context, *handlers.Call, kmsg.Reques
 	return handlers.API{Key: key, Max: max, New: func() kmsg.Request { return kmsg.RequestForKey(key) }, Begin: begin}
 }
 
+// apiVersions is the real one.
+func apiVersions() handlers.API {
+	return newDispatchTable(handlers.Table(handlers.Deps{})).lookup(keyAPIVersions).api
+}
+
 // echo answers Metadata at once, with the version in it.
 func echo() handlers.API {
 	return toy(3, 12, func(_ context.Context, c *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {
