@@ -1,0 +1,191 @@
+// Package clients runs stock Kafka clients against both brokers. Each is driven by a small program in its own language that
+// understands the same commands, so that one test serves them all:
+//
+//	produce ADDRESS TOPIC COUNT CODEC  sends v-0, v-1, …, with keys k-0 … k-6, and ends when all are acknowledged
+//	consume ADDRESS TOPIC COUNT        prints "record PARTITION OFFSET VALUE" for that many records from the start
+//	group ADDRESS TOPIC GROUP          joins a group; prints "assigned PARTITION…" after each rebalance and "record …" for what it
+//	                                   reads, commits it, and leaves when stdin is closed
+//	admin ADDRESS TOPIC                goes through the admin calls and prints what each answered
+//
+// A program that succeeds prints "done" last. The programs are cmd/driver (Go libraries, and kcat), python/driver.py,
+// node/driver.js, and java/Driver.java, compiled against three versions of the Java client.
+package clients
+
+import (
+	"crypto/sha256"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"gokafka/compat/apache"
+	"gokafka/compat/cache"
+)
+
+//go:embed python node java
+var sources embed.FS
+
+// Client is one stock client.
+type Client struct {
+	Name  string
+	Codec string // what it compresses with in the tests
+	Admin bool   // whether it has admin calls
+	// command is the program and the arguments that come before the command; it installs what is missing.
+	command func() ([]string, error)
+}
+
+// All are the clients, in the order of the tests.
+var All = []Client{
+	{"franz-go", "snappy", true, goDriver("franz")},
+	{"sarama", "zstd", true, goDriver("sarama")},
+	{"segmentio", "gzip", true, goDriver("segmentio")},
+	{"kcat", "snappy", false, kcat},
+	{"librdkafka", "lz4", true, python("librdkafka")},
+	{"kafka-python", "gzip", true, python("kafka-python")},
+	{"aiokafka", "gzip", true, python("aiokafka")},
+	{"kafkajs", "gzip", true, node},
+	{"java-3.9", "zstd", true, java(apache.Version, "new")},
+	{"java-4", "lz4", true, java("4.4.0", "new")},
+	{"java-0.10", "gzip", false, java("0.10.2.2", "old")},
+}
+
+// Command is a client's program with the arguments of one command.
+func (c Client) Command(args ...string) (*exec.Cmd, error) {
+	prefix, err := c.command()
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", c.Name, err)
+	}
+	line := slices.Concat(prefix, args)
+	return exec.Command(line[0], line[1:]...), nil
+}
+
+// Install fetches and compiles what the clients need.
+func Install() error {
+	var all []error
+	for _, c := range All {
+		if _, err := c.command(); err != nil {
+			all = append(all, fmt.Errorf("prepare %s: %w", c.Name, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+func run(dir, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("run %s: %w\n%s", name, err, out)
+	}
+	return nil
+}
+
+func goDriver(library string) func() ([]string, error) {
+	return func() ([]string, error) {
+		root, err := cache.Root()
+		if err != nil {
+			return nil, err
+		}
+		bin := filepath.Join(root, "bin", "driver")
+		fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: another test may be running the former one
+		if err := run(".", "go", "build", "-o", fresh, "gokafka/compat/cmd/driver"); err != nil {
+			return nil, err
+		}
+		return []string{bin, library}, os.Rename(fresh, bin)
+	}
+}
+
+// kcat comes with the system; there is nothing to build it from here.
+func kcat() ([]string, error) {
+	if _, err := exec.LookPath("kcat"); err != nil {
+		return nil, fmt.Errorf("kcat is not installed (on Debian: apt-get install kcat): %w", err)
+	}
+	return goDriver("kcat")()
+}
+
+// Packages of the Python and Node clients, with the versions that the tests were written for.
+var (
+	pythonPackages = []string{"confluent-kafka==2.16.1", "kafka-python==3.0.12", "aiokafka==0.14.0"}
+	nodePackages   = []string{"kafkajs@2.2.4"}
+)
+
+func python(library string) func() ([]string, error) {
+	return func() ([]string, error) {
+		dir, err := cache.Dir("python", fmt.Sprint(pythonPackages, digest("python")), func(dir string) error {
+			if err := run(dir, "python3", "-m", "venv", "venv"); err != nil {
+				return err
+			}
+			if err := run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...); err != nil {
+				return err
+			}
+			return copyOut(dir, "python/driver.py")
+		})
+		return []string{filepath.Join(dir, "venv", "bin", "python"), filepath.Join(dir, "driver.py"), library}, err
+	}
+}
+
+func node() ([]string, error) {
+	dir, err := cache.Dir("node", fmt.Sprint(nodePackages, digest("node")), func(dir string) error {
+		if err := run(dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, nodePackages...)...); err != nil {
+			return err
+		}
+		return copyOut(dir, "node/driver.js")
+	})
+	return []string{"node", filepath.Join(dir, "driver.js")}, err
+}
+
+const clientPom = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+  <groupId>gokafka.compat</groupId><artifactId>client</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-clients</artifactId><version>%s</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+`
+
+func java(version, flavour string) func() ([]string, error) {
+	return func() ([]string, error) {
+		dir, err := cache.Dir("java-"+version, fmt.Sprint(version, digest("java")), func(dir string) error {
+			if err := apache.Jars(dir, fmt.Appendf(nil, clientPom, version)); err != nil {
+				return err
+			}
+			if err := copyOut(dir, "java/Driver.java", "java/"+flavour+"/Version.java"); err != nil {
+				return err
+			}
+			return run(dir, "javac", "-nowarn", "-cp", filepath.Join(dir, "libs", "*"), "-d", dir, "Driver.java", "Version.java")
+		})
+		classes := dir + string(filepath.ListSeparator) + filepath.Join(dir, "libs", "*")
+		return []string{"java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes, "Driver"}, err
+	}
+}
+
+// copyOut writes embedded files to dir, without their own directories.
+func copyOut(dir string, names ...string) error {
+	for _, name := range names {
+		b, err := sources.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read driver: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o644); err != nil {
+			return fmt.Errorf("write driver: %w", err)
+		}
+	}
+	return nil
+}
+
+// digest stands for the drivers' text: a change of it installs anew.
+func digest(dir string) string {
+	h := sha256.New()
+	entries, _ := sources.ReadDir(dir) // embedded: it is there
+	for _, e := range entries {
+		if e.IsDir() {
+			fmt.Fprint(h, digest(dir+"/"+e.Name()))
+			continue
+		}
+		b, _ := sources.ReadFile(dir + "/" + e.Name())
+		h.Write(b)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:6])
+}

@@ -1,0 +1,58 @@
+// Setup installs what the tests of this module need: kcat (on Debian, as root), Apache's jars, the Java, Python and Node clients.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+
+	"gokafka/compat/apache"
+	"gokafka/compat/clients"
+)
+
+func main() {
+	if err := setup(); err != nil {
+		fmt.Fprintln(os.Stderr, "setup:", err)
+		os.Exit(1)
+	}
+}
+
+func setup() error {
+	if err := packages(); err != nil {
+		return err
+	}
+	if _, err := apache.Install(); err != nil {
+		return err
+	}
+	return clients.Install()
+}
+
+// needed are the programs that must be on the path, with the Debian packages that bring them.
+var needed = map[string]string{"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "python3": "python3-venv", "node": "nodejs", "npm": "npm", "kcat": "kcat"}
+
+// packages installs the system's packages for the programs that are missing.
+func packages() error {
+	missing := map[string]bool{}
+	for program, pkg := range needed {
+		if _, err := exec.LookPath(program); err != nil {
+			missing[pkg] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return fmt.Errorf("please install the packages for %v", missing)
+	}
+	args := []string{"install", "-y", "-qq", "--no-install-recommends"}
+	for pkg := range missing {
+		args = append(args, pkg)
+	}
+	fmt.Fprintln(os.Stderr, "compat: apt-get", args)
+	for _, cmd := range []*exec.Cmd{exec.Command("apt-get", "update", "-qq"), exec.Command("apt-get", args...)} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("run %v: %w\n%s", cmd.Args, err, out)
+		}
+	}
+	return nil
+}
