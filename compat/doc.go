@@ -22,6 +22,7 @@
 //	go test ./durability -run MillionLines  the main job on real input
 //	go run ./bench                          docs/benchmarks.md (see its -help)
 //
-// COMPAT_BROKERS=apache or =gokafka restricts a run to one of the two (wire needs both). GOKAFKA_BIN names a binary to test
+// COMPAT_BROKERS=apache or =gokafka restricts a run to one of the two (wire then compares it with another of its kind), and
+// COMPAT_CLIENTS=sarama,kcat to some clients. GOKAFKA_BIN names a binary to test
 // instead of building one.
 package compat

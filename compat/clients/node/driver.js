@@ -81,7 +81,7 @@ async function admin() {
   await show('describe', () => a.fetchTopicMetadata({ topics: [topic] }).then((m) => m.topics.map((t) => [t.name, t.partitions.sort((x, y) => x.partitionId - y.partitionId)])))
   await show('grow', () => a.createPartitions({ topicPartitions: [{ topic, count: 5 }] }))
   await show('configs', configs)
-  await show('alter', () => a.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries: [{ name: 'cleanup.policy', value: 'compact' }] }] }))
+  await show('alter', () => a.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries: [{ name: 'cleanup.policy', value: 'compact,delete' }] }] }))
   await show('configs', configs)
   await show('cluster', () => a.describeCluster())
   await produce(50, 'gzip')

@@ -120,7 +120,7 @@ class Librdkafka:
         show("grow", lambda: each(a.create_partitions([NewPartitions(t, 5)])))
         show("shrink", lambda: each(a.create_partitions([NewPartitions(t, 2)])))
         show("configs", configs)
-        r = ConfigResource("topic", t, incremental_configs=[ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET),
+        r = ConfigResource("topic", t, incremental_configs=[ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET),
                                                             ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE)])
         show("alter", lambda: [plain(f.result(30)) for f in a.incremental_alter_configs([r]).values()])
         show("configs", configs)
@@ -209,7 +209,7 @@ class KafkaPython:
         show("shrink", lambda: a.create_partitions({t: 2}))
         topic = ConfigResource(ConfigResourceType.TOPIC, t)
         show("configs", lambda: a.describe_configs([topic], config_filter="all"))
-        show("alter", lambda: a.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t, configs={"cleanup.policy": "compact"})]))
+        show("alter", lambda: a.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t, configs={"cleanup.policy": "compact,delete"})]))
         show("configs", lambda: a.describe_configs([topic]))
         show("cluster", a.describe_cluster)
         self.produce(50, "gzip")
@@ -299,7 +299,7 @@ class Aiokafka:
             await step("describe", a.describe_topics([t]))
             await step("grow", a.create_partitions({t: NewPartitions(5)}))
             await step("configs", a.describe_configs([ConfigResource(ConfigResourceType.TOPIC, t, configs={"retention.ms": None})]))
-            await step("alter", a.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t, configs={"cleanup.policy": "compact"})]))
+            await step("alter", a.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t, configs={"cleanup.policy": "compact,delete"})]))
             await step("cluster", a.describe_cluster())
             await step("delete", a.delete_topics([t]))
             await a.close()

@@ -149,7 +149,7 @@ func (f franz) adminTopic(ctx context.Context, a *kadm.Client, t string) {
 }
 
 func (f franz) alter(ctx context.Context, a *kadm.Client, t string) string {
-	value := "compact"
+	value := "compact,delete"
 	r, err := a.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &value}, {Op: kadm.DeleteConfig, Name: "retention.ms"}}, t)
 	return fmt.Sprint(len(r), err)
 }

@@ -75,7 +75,7 @@ func (s saramaClient) consume(count int) error {
 
 func (s saramaClient) group(name string, stopped <-chan struct{}) error {
 	c := s.config()
-	c.Consumer.Offsets.Initial, c.Consumer.Offsets.AutoCommit.Enable = sarama.OffsetOldest, false
+	c.Consumer.Offsets.Initial, c.Consumer.Offsets.AutoCommit.Interval = sarama.OffsetOldest, 100*time.Millisecond
 	c.Consumer.Group.Session.Timeout, c.Consumer.Group.Heartbeat.Interval = 10*time.Second, 500*time.Millisecond
 	g, err := sarama.NewConsumerGroup([]string{s.address}, name, c)
 	if err != nil {
@@ -115,7 +115,6 @@ func (saramaHandler) ConsumeClaim(s sarama.ConsumerGroupSession, claim sarama.Co
 			}
 			record(m.Partition, m.Offset, m.Value)
 			s.MarkMessage(m, "")
-			s.Commit()
 		case <-s.Context().Done():
 			return nil
 		}
@@ -139,7 +138,7 @@ func (s saramaClient) admin() error {
 	}
 	show("grow", "", a.CreatePartitions(t, 5, nil, false))
 	show("shrink", "", s.code(a.CreatePartitions(t, 2, nil, false)))
-	compact := "compact"
+	compact := "compact,delete"
 	show("alter", "", a.IncrementalAlterConfig(sarama.TopicResource, t, map[string]sarama.IncrementalAlterConfigsEntry{
 		"cleanup.policy": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &compact}}, false))
 	entries, err := a.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: t})

@@ -120,7 +120,7 @@ func (s segmentio) admin() error {
 	configs, err := c.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: t, ConfigNames: []string{"retention.ms"}}}})
 	show("configs", configs.Resources[0].ConfigEntries[0].ConfigValue, err)
 	altered, err := c.IncrementalAlterConfigs(ctx, &kafka.IncrementalAlterConfigsRequest{Resources: []kafka.IncrementalAlterConfigsRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: t,
-		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "cleanup.policy", Value: "compact"}}}}})
+		Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: "cleanup.policy", Value: "compact,delete"}}}}})
 	show("alter", altered.Resources[0].Error, err)
 	show("produce", "", s.produce(50, "lz4"))
 	offsets, err := c.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{t: {kafka.LastOffsetOf(0), kafka.FirstOffsetOf(0)}}})

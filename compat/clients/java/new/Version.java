@@ -79,7 +79,7 @@ class Version {
         show("grow", () -> a.createPartitions(Collections.singletonMap(t, NewPartitions.increaseTo(5))).all().get());
         show("shrink", () -> a.createPartitions(Collections.singletonMap(t, NewPartitions.increaseTo(2))).all().get());
         show("configs", () -> configs(a, topic));
-        Collection<AlterConfigOp> ops = Arrays.asList(new AlterConfigOp(new ConfigEntry("cleanup.policy", "compact"), AlterConfigOp.OpType.SET),
+        Collection<AlterConfigOp> ops = Arrays.asList(new AlterConfigOp(new ConfigEntry("cleanup.policy", "compact,delete"), AlterConfigOp.OpType.SET),
             new AlterConfigOp(new ConfigEntry("retention.ms", null), AlterConfigOp.OpType.DELETE));
         show("alter", () -> a.incrementalAlterConfigs(Collections.singletonMap(topic, ops)).all().get());
         show("configs", () -> configs(a, topic));
