@@ -282,6 +282,43 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// A group with more offsets than one batch can delete.
+func TestDeleteManyOffsets(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
+		elect(c)
+		r := commitOf("g", 1)
+		for i := range int32(5000) {
+			r.Offsets = append(r.Offsets, r.Offsets[0])
+			r.Offsets[i].Partition = i
+		}
+		if errs := c.Commit(t.Context(), r); errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		j.mu.Lock()
+		j.refuse = kerr.NotEnoughReplicas
+		j.mu.Unlock()
+		if err := c.Delete(t.Context(), "g"); err != kerr.CoordinatorNotAvailable {
+			t.Errorf("it cannot be written: %v", err)
+		}
+		if got, _ := c.FetchOffsets(t.Context(), "g", nil, false); len(got) != 5000 {
+			t.Errorf("%d offsets are left, though nothing was written", len(got))
+		}
+		j.mu.Lock()
+		j.refuse = nil
+		j.mu.Unlock()
+		if err := c.Delete(t.Context(), "g"); err != nil || j.appends != 4 {
+			t.Errorf("%v after %d batches", err, j.appends)
+		}
+		if err := c.Delete(t.Context(), "g"); err != kerr.GroupIDNotFound {
+			t.Error(err)
+		}
+		l := newLoader(&c.settings)
+		if err := l.add(j.log); err != nil || len(l.groups(time.Now())) != 0 {
+			t.Errorf("something is left in the log: %v", err)
+		}
+	})
+}
+
 func TestPartitionsDeleted(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Coordinator, _ *memJournal) {
 		elect(c)
