@@ -12,8 +12,7 @@ type checkpoints struct {
 	logs *registry
 
 	mu sync.Mutex
-	// known is what the files of a volume say, to notice that a partition which is created anew still has an entry of its predecessor:
-	// recovery would trust that.
+	// known is the recovery points in the files of the volumes. Recovery trusts them, so one that is too high must not stay.
 	known map[*volume]offsetCheckpoint
 }
 
@@ -48,6 +47,10 @@ func (c *checkpoints) write(v *volume, name string, offset func(*Log) (int64, bo
 func (c *checkpoints) writeRecoveryPoints(v *volume) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.writeRecoveryPointsLocked(v)
+}
+
+func (c *checkpoints) writeRecoveryPointsLocked(v *volume) error {
 	points, err := c.write(v, recoveryPointFile, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
 	if err == nil {
 		c.known[v] = points
@@ -74,8 +77,18 @@ func (c *checkpoints) writeHighWatermarks(v *volume) error {
 	return err
 }
 
-// forget makes sure that the files have nothing of an earlier log of the partition. The log start of that is above 0 only if its recovery
-// point is.
+// lower writes the recovery points if the file has a higher one of the log.
+func (c *checkpoints) lower(l *Log) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known[l.dir.volume][l.tp] <= l.RecoveryPoint() {
+		return nil
+	}
+	return c.writeRecoveryPointsLocked(l.dir.volume)
+}
+
+// forget makes sure that the files have nothing of an earlier log of the partition that is created anew. The log start of that is above 0 only
+// if its recovery point is.
 func (c *checkpoints) forget(v *volume, tp protocol.TopicPartition) error {
 	c.mu.Lock()
 	stale := c.known[v][tp] > 0

@@ -29,7 +29,7 @@ func (l *Log) flushTo(offset int64) error {
 	defer l.mu.Unlock()
 	// After a truncation the records below the offset may be others than those that were flushed.
 	if l.generation.Load() == p.generation {
-		l.recoveryPoint = max(l.recoveryPoint, offset)
+		l.recoveryPoint = max(l.recoveryPoint, p.offset)
 		l.lastFlush = l.host.now()
 	}
 	return nil
@@ -38,6 +38,7 @@ func (l *Log) flushTo(offset int64) error {
 // flushPlan is what has to become durable.
 type flushPlan struct {
 	generation uint64
+	offset     int64 // up to here
 	segments   []*Segment
 	newFiles   bool  // some of the segments' files may not be in the directory durably
 	snapshot   *file // of the producers' state at the offset, if there is one
@@ -46,7 +47,9 @@ type flushPlan struct {
 func (l *Log) planFlush(offset int64) flushPlan {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := flushPlan{generation: l.generation.Load()}
+	// A flush that waited may be for what has been truncated since.
+	offset = min(offset, l.LogEndOffset().Offset)
+	p := flushPlan{generation: l.generation.Load(), offset: offset}
 	if offset <= l.recoveryPoint {
 		return p
 	}

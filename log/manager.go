@@ -145,7 +145,7 @@ func (m *Manager) openVolumes() error {
 }
 
 func (m *Manager) openVolume(v *volume) error {
-	if err := v.fs.MkdirAll(v.path); err != nil {
+	if err := makeDir(v.fs, v.path); err != nil {
 		return err
 	}
 	lock, err := v.fs.Lock(filepath.Join(v.path, lockFile))
@@ -154,6 +154,17 @@ func (m *Manager) openVolume(v *volume) error {
 	}
 	m.locks = append(m.locks, lock)
 	return m.options.Identity.claim(v.fs, v.path, m.options.Now())
+}
+
+// makeDir makes a directory, durably, if it does not exist.
+func makeDir(fsys vfs.FS, path string) error {
+	if _, err := fsys.Stat(path); err == nil || ignoreMissing(err) != nil {
+		return err
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
 }
 
 func (m *Manager) unlock() {

@@ -26,11 +26,14 @@ func (x *OffsetIndex) add(offset int64, position int32) error {
 	return x.entryFile.add(b[:])
 }
 
-// offsetEntry is an entry of an offset index; the zero one, of the segment's begin, stands for none.
+// offsetEntry is an entry of an offset index.
 type offsetEntry struct {
 	offset   int64
 	position int32
 }
+
+// noOffsetEntry stands for no entry: the segment's begin, where the batch may end with any offset.
+var noOffsetEntry = offsetEntry{offset: math.MaxInt64}
 
 func (x *OffsetIndex) parse(b []byte) offsetEntry {
 	return offsetEntry{
@@ -44,7 +47,7 @@ func (x *OffsetIndex) lookup(offset int64) (offsetEntry, error) {
 	var b [offsetEntrySize]byte
 	ok, err := x.floor(min(offset-x.base, math.MaxInt32), b[:])
 	if !ok || err != nil {
-		return offsetEntry{offset: x.base - 1}, err
+		return noOffsetEntry, err
 	}
 	return x.parse(b[:]), nil
 }
@@ -54,7 +57,7 @@ func (x *OffsetIndex) lastEntry() (offsetEntry, error) {
 	var b [offsetEntrySize]byte
 	ok, err := x.last(b[:])
 	if !ok || err != nil {
-		return offsetEntry{offset: x.base - 1}, err
+		return noOffsetEntry, err
 	}
 	return x.parse(b[:]), nil
 }

@@ -167,7 +167,7 @@ func (ld *loader) openSegment(base int64) error {
 	}
 	if rebuild && (ld.clean || base < ld.flushedTo) {
 		ld.host.logger.Warn().Str("segment", s.file.path()).Msg("an index is missing or corrupt, the indexes are built anew")
-		if _, err := ld.recoverSegment(s); err != nil {
+		if _, err := ld.recoverSegment(s, math.MaxInt64); err != nil {
 			return err
 		}
 	}
@@ -241,53 +241,68 @@ func (ld *loader) removeSegments(i int) error {
 	return err
 }
 
-// recoverUnflushed reads the segments that may not have been flushed. What follows a cut is removed.
+// recoverUnflushed reads the segments that may not have been flushed. Where one does not end at the next one's begin, a batch between them is
+// lost or was invalid, and what follows is removed. Only a compacted log may have such gaps, between intact segments. A batch that reaches into the
+// next segment is what a truncation had removed, if its effect on the file was lost.
 func (ld *loader) recoverUnflushed() error {
 	for i := max(floorSegment(ld.segments, ld.flushedTo), 0); i < len(ld.segments); i++ {
-		s := ld.segments[i]
-		cut, err := ld.recoverSegment(s)
+		s, next := ld.segments[i], int64(math.MaxInt64)
+		last := i == len(ld.segments)-1
+		if !last {
+			next = ld.segments[i+1].base
+		}
+		r, err := ld.recoverSegment(s, next)
 		if err != nil {
 			return err
 		}
-		if cut > 0 {
-			ld.host.logger.Warn().Stringer("partition", ld.tp).Str("segment", s.file.path()).Int64("bytes", cut).
-				Int("segments", len(ld.segments)-i-1).Msg("log is cut at its first invalid batch")
+		if r.cut > 0 {
+			ld.host.logger.Warn().Stringer("partition", ld.tp).Str("segment", s.file.path()).Int64("bytes", r.cut).Msg("segment is cut at its first invalid batch")
+		}
+		gapAllowed := r.cut == 0 && ld.Config().Compact
+		if !last && r.end != next && !gapAllowed {
+			ld.host.logger.Warn().Stringer("partition", ld.tp).Int64("end", r.end).Int("segments", len(ld.segments)-i-1).Msg("segments after a gap are removed")
 			return ld.removeSegments(i + 1)
 		}
 	}
 	return nil
 }
 
-// recoverSegment reads all batches of a segment, cuts it at the first that is invalid and builds the indexes and the snapshot at its end. The
-// segments before it are in the list.
-func (ld *loader) recoverSegment(s *Segment) (cut int64, err error) {
+// recovered is what recovery left of a segment.
+type recovered struct {
+	cut int64 // bytes
+	end int64 // offset after the last record
+}
+
+// recoverSegment reads all batches of a segment, cuts it at the first that is invalid or does not end below the limit, and builds the indexes
+// and the snapshot at its end. The segments before it are in the list.
+func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
 	producers := &producerStateManager{dir: ld.dir, logger: ld.host.logger, expiration: ld.host.expiration, snapshots: slices.Clone(ld.producers.snapshots)}
 	if err := rebuildProducers(producers, ld.before(s), ld.start, s.base, ld.host.now()); err != nil {
-		return 0, err
+		return recovered{}, err
 	}
 	for _, reset := range []func() error{s.offsets.reset, s.times.reset, s.txns.reset} {
 		if err := reset(); err != nil {
-			return 0, err
+			return recovered{}, err
 		}
 	}
 	s.times.setMax(s.times.none())
-	r := segmentRecovery{segment: s, producers: producers, epochs: &ld.epochs, intervalBytes: int64(ld.Config().IndexIntervalBytes)}
+	r := segmentRecovery{segment: s, limit: limit, producers: producers, epochs: &ld.epochs, intervalBytes: int64(ld.Config().IndexIntervalBytes)}
 	valid, err := r.run()
 	if err != nil {
-		return 0, err
+		return recovered{}, err
 	}
-	cut = s.Size() - valid
-	if cut > 0 {
+	out := recovered{cut: s.Size() - valid, end: r.lastOffset + 1}
+	if out.cut > 0 {
 		if err := s.cut(valid); err != nil {
-			return 0, err
+			return out, err
 		}
 	}
 	if err := s.closeIndexes(); err != nil {
-		return 0, err
+		return out, err
 	}
 	err = producers.takeSnapshot(true)
 	ld.producers.snapshots = producers.snapshots
-	return cut, err
+	return out, err
 }
 
 // before lists the segments below one that may be in the list itself.
@@ -298,6 +313,7 @@ func (ld *loader) before(s *Segment) []*Segment {
 // segmentRecovery reads one segment from its begin.
 type segmentRecovery struct {
 	segment       *Segment
+	limit         int64 // the next segment's begin
 	producers     *producerStateManager
 	epochs        *LeaderEpochCache
 	intervalBytes int64
@@ -329,7 +345,7 @@ func (r *segmentRecovery) check(b protocol.Batch) error {
 	if err := b.CheckCRC(); err != nil {
 		return err
 	}
-	if b.LastOffset() <= r.lastOffset || b.LastOffset()-r.segment.base > math.MaxInt32 {
+	if b.LastOffset() <= r.lastOffset || b.LastOffset() >= r.limit || b.LastOffset()-r.segment.base > math.MaxInt32 {
 		return fmt.Errorf("%w: offset %d after %d", protocol.ErrCorrupt, b.LastOffset(), r.lastOffset)
 	}
 	return nil

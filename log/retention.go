@@ -1,10 +1,9 @@
 package log
 
 import (
-	"time"
-
 	"fmt"
 	"slices"
+	"time"
 
 	"gokafka/protocol"
 )

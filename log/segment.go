@@ -266,72 +266,67 @@ func (s *Segment) locate(offset, end int64) (p place, ok bool, err error) {
 	if err != nil {
 		return p, false, err
 	}
-	p, ok, err = s.locateFrom(int64(entry.position), entry.claim(), offset, end)
+	p, ok, err = s.locateFrom(entry, offset, end)
 	if entry.position > 0 && errors.Is(err, errBadIndex) {
 		// The index is wrong. It is only a short cut: the log itself answers.
-		p, ok, err = s.locateFrom(0, math.MaxInt64, offset, end)
+		p, ok, err = s.locateFrom(noOffsetEntry, offset, end)
 	}
 	return p, ok, err
-}
-
-// claim is the last offset of the batch at the entry's position, as the entry has it. The segment's begin, which stands for no entry, claims
-// nothing.
-func (e offsetEntry) claim() int64 {
-	if e.position == 0 {
-		return math.MaxInt64
-	}
-	return e.offset
 }
 
 var errBadIndex = errors.New("index entry does not point to its batch")
 
-func (s *Segment) locateFrom(at, entryOffset, offset, end int64) (p place, ok bool, err error) {
-	if at > end {
-		if entryOffset < offset {
-			return p, false, nil
-		}
-		return p, false, errBadIndex
+func (s *Segment) locateFrom(entry offsetEntry, offset, end int64) (p place, ok bool, err error) {
+	if int64(entry.position) > end {
+		// The index knows of later batches than this reader may see.
+		return p, false, nil
 	}
-	first, bad := true, false
-	err = s.scan(at, end, func(at int64, head protocol.Batch) bool {
-		if first && (head.LastOffset() > entryOffset || head.BaseOffset() < s.base) {
+	bad := false
+	err = s.scan(int64(entry.position), end, func(at int64, head protocol.Batch) bool {
+		if at == int64(entry.position) && !entry.fits(head) {
 			bad = true
-			return false
-		}
-		first = false
-		if head.LastOffset() >= offset {
+		} else if head.LastOffset() >= offset {
 			p, ok = place{at, head.Size()}, true
 		}
-		return !ok
+		return !ok && !bad
 	})
-	if _, corrupt := errors.AsType[*CorruptError](err); bad || (corrupt && first) {
+	if bad || entry.brokenBy(err) {
 		return p, false, errBadIndex
 	}
 	return p, ok, err
 }
 
-// end is the offset after the last record, read from the last index entry on.
+// fits reports whether the batch at the entry's position can be the one that the entry was made for. Versions of Kafka before 3.9.2 gave an
+// entry the last offset of a whole append, and the position of its first batch.
+func (e offsetEntry) fits(head protocol.Batch) bool { return head.LastOffset() <= e.offset }
+
+// brokenBy reports whether a scan that began at the entry may have failed because the entry points between two batches.
+func (e offsetEntry) brokenBy(err error) bool {
+	_, corrupt := errors.AsType[*CorruptError](err)
+	return corrupt && e.position > 0
+}
+
+// nextOffset is the offset after the last record, read from the last index entry on.
 func (s *Segment) nextOffset() (int64, error) {
 	entry, err := s.offsets.lastEntry()
 	if err != nil {
 		return 0, err
 	}
-	next, err := s.nextOffsetFrom(int64(entry.position), entry.claim())
+	next, err := s.nextOffsetFrom(entry)
 	if errors.Is(err, errBadIndex) {
-		return s.nextOffsetFrom(0, math.MaxInt64)
+		return s.nextOffsetFrom(noOffsetEntry)
 	}
 	return next, err
 }
 
-func (s *Segment) nextOffsetFrom(at, entryOffset int64) (int64, error) {
-	next, first, bad := s.base, true, at > s.Size()
-	err := s.scan(at, s.Size(), func(_ int64, head protocol.Batch) bool {
-		bad = bad || first && head.LastOffset() > entryOffset
-		first = false
+func (s *Segment) nextOffsetFrom(entry offsetEntry) (int64, error) {
+	next, bad := s.base, entry.position > 0 && int64(entry.position) >= s.Size()
+	err := s.scan(int64(entry.position), s.Size(), func(at int64, head protocol.Batch) bool {
+		bad = bad || at == int64(entry.position) && !entry.fits(head)
 		next = head.NextOffset()
 		return !bad
 	})
-	if _, corrupt := errors.AsType[*CorruptError](err); at > 0 && (bad || corrupt) {
+	if bad || entry.brokenBy(err) {
 		return 0, errBadIndex
 	}
 	return next, err

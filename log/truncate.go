@@ -11,58 +11,54 @@ func (l *Log) TruncateTo(offset int64) (truncated bool, err error) {
 	if offset < 0 {
 		return false, fmt.Errorf("truncate %v to negative offset %d", l.tp, offset)
 	}
-	truncated, back, err := l.truncateTo(offset)
-	return truncated, l.afterTruncate(back, err)
+	truncated, err = l.truncateTo(offset)
+	return truncated, l.afterTruncate(err)
 }
 
-func (l *Log) truncateTo(offset int64) (truncated, back bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.openLocked(); err != nil {
-		return false, false, err
-	}
-	if end := l.LogEndOffset().Offset; offset >= end {
-		// An epoch that this broker began as leader and in which it appended nothing may stand at the end.
-		l.epochs.truncateFromEnd(end)
-		return false, false, nil
-	}
-	l.generation.Add(1)
-	defer l.generation.Add(1)
-	before := l.recoveryPoint
-	if offset < (*l.segments.Load())[0].base {
-		err = l.restartLocked(offset)
-	} else {
-		err = l.cutLocked(offset)
-	}
-	return true, l.recoveryPoint < before, l.storage("truncate", err)
-}
-
-// TruncateFullyAndStartAt removes all records; the log then begins and ends at the offset.
-func (l *Log) TruncateFullyAndStartAt(offset int64) error {
-	back, err := l.truncateFully(offset)
-	return l.afterTruncate(back, err)
-}
-
-func (l *Log) truncateFully(offset int64) (back bool, err error) {
+func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.openLocked(); err != nil {
 		return false, err
 	}
+	if end := l.LogEndOffset().Offset; offset >= end {
+		// An epoch that this broker began as leader and in which it appended nothing may stand at the end.
+		l.epochs.truncateFromEnd(end)
+		return false, nil
+	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
-	before := l.recoveryPoint
-	err = l.restartLocked(offset)
-	return l.recoveryPoint < before, l.storage("truncate", err)
+	if offset < (*l.segments.Load())[0].base {
+		err = l.restartLocked(offset)
+	} else {
+		err = l.cutLocked(offset)
+	}
+	return true, l.storage("truncate", err)
+}
+
+// TruncateFullyAndStartAt removes all records; the log then begins and ends at the offset.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	return l.afterTruncate(l.truncateFully(offset))
+}
+
+func (l *Log) truncateFully(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.openLocked(); err != nil {
+		return err
+	}
+	l.generation.Add(1)
+	defer l.generation.Add(1)
+	return l.storage("truncate", l.restartLocked(offset))
 }
 
 // afterTruncate makes a recovery point that went back known to the disk before anything new is appended: otherwise the next recovery would
 // take new records below the old point for durable.
-func (l *Log) afterTruncate(back bool, err error) error {
-	if err != nil || !back {
+func (l *Log) afterTruncate(err error) error {
+	if err != nil {
 		return err
 	}
-	return l.host.worker.checkpoint(l.dir.volume)
+	return l.host.worker.checkpoints.lower(l)
 }
 
 // cutLocked removes what is at and after the offset, which lies in the log.
@@ -80,7 +76,8 @@ func (l *Log) cutLocked(offset int64) error {
 	l.epochs.truncateFromEnd(offset)
 	o := *l.offsets.Load()
 	o.Start = min(o.Start, offset)
-	l.recoveryPoint = min(l.recoveryPoint, offset)
+	// The cut itself is not durable, in the log or in the indexes. So all of the segment counts as not flushed.
+	l.recoveryPoint = min(l.recoveryPoint, active.base)
 	if err := l.rebuildProducersLocked(o.Start, offset); err != nil {
 		return err
 	}

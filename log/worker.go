@@ -51,9 +51,6 @@ func (w *worker) flush(l *Log, offset int64) {
 	w.signal()
 }
 
-// checkpoint writes the recovery points of a volume now.
-func (w *worker) checkpoint(v *volume) error { return w.checkpoints.writeRecoveryPoints(v) }
-
 // removal is a file, or a whole directory, to be removed.
 type removal struct {
 	due    time.Time

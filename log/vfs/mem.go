@@ -46,7 +46,8 @@ func (m *Mem) SetLimit(bytes int64) {
 
 // Crash returns what a disk would hold after a power cut at this moment; m is not changed and can go on. Content and names that were
 // synced are there. Of the others each write is kept whole, kept in part or lost, and each directory keeps a prefix of its changes;
-// keep is the chance, from 0 to 1, that something unsynced survives. The same source of randomness gives the same disk.
+// keep is the chance, from 0 to 1, that something unsynced survives; with 1 everything does, as when only the process is killed. The same
+// source of randomness gives the same disk.
 func (m *Mem) Crash(rnd *rand.Rand, keep float64) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +136,7 @@ func (n *memNode) crashData(rnd *rand.Rand, keep float64) []byte {
 			continue
 		}
 		part := w.data
-		if rnd.IntN(4) == 0 {
+		if keep < 1 && rnd.IntN(4) == 0 {
 			part = part[:rnd.IntN(len(part)+1)]
 		}
 		data = overwrite(data, part, w.off)
