@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 )
 
 // errCut says that a length in a request points past its end.
@@ -22,21 +23,28 @@ func memoryBound(n int) int { return 4*n + min(4*n+1<<20, 96<<20) }
 // kmsg needs this: it makes arrays of any length up to the bytes that are left, though an element of one byte may take 150
 // in memory, and reads as many tags as are announced, present or not, which is minutes of work for a frame of 20 bytes.
 func CheckRequest(key, version int16, body []byte) error {
+	_, err := checkRequest(key, version, body)
+	return err
+}
+
+// checkRequest also reports whether all strings are UTF-8.
+func checkRequest(key, version int16, body []byte) (validUTF8 bool, err error) {
 	rs, ok := shapes()[key]
 	if !ok || version < 0 || int(version) >= len(rs.versions) {
-		return fmt.Errorf("check request: unknown key %d version %d", key, version)
+		return false, fmt.Errorf("check request: unknown key %d version %d", key, version)
 	}
 	w := walker{b: body, left: memoryBound(len(body))}
 	if err := w.structure(rs.versions[version]); err != nil {
-		return fmt.Errorf("check request, key %d version %d, byte %d: %w", key, version, len(body)-len(w.b), err)
+		return false, fmt.Errorf("check request, key %d version %d, byte %d: %w", key, version, len(body)-len(w.b), err)
 	}
-	return nil
+	return !w.invalidUTF8, nil
 }
 
 // walker reads a body without keeping anything of it.
 type walker struct {
-	b    []byte
-	left int // bytes of memory that decoding may still take
+	b           []byte
+	left        int  // bytes of memory that decoding may still take
+	invalidUTF8 bool // a string is not UTF-8
 }
 
 func (w *walker) structure(s *shape) error {
@@ -97,7 +105,12 @@ func (w *walker) text(nullable, flexible bool) error {
 	if nullable {
 		w.left -= stringHeader
 	}
-	return w.skip(n)
+	s := w.b
+	if err := w.skip(n); err != nil {
+		return err
+	}
+	w.invalidUTF8 = w.invalidUTF8 || !utf8.Valid(s[:n])
+	return nil
 }
 
 // content is bytes, which kmsg does not copy. It returns their number.

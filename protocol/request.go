@@ -2,21 +2,49 @@ package protocol
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DecodeRequest reads a body into req, whose version is set first. The body passes the guard before, so that decoding takes
-// memory and time in proportion to its size. Byte slices of the request point into the body, strings are copies.
+// DecodeRequest reads a body into req, which it gives its version. The body passes the guard before, so that decoding takes
+// memory and time in proportion to its size. Byte slices of the request point into the body. Strings are copies, and UTF-8:
+// what is not is replaced by U+FFFD, as Java reads it.
 func DecodeRequest(req kmsg.Request, version int16, body []byte) error {
-	if err := CheckRequest(req.Key(), version, body); err != nil {
+	validUTF8, err := checkRequest(req.Key(), version, body)
+	if err != nil {
 		return err
 	}
 	req.SetVersion(version)
 	if err := req.ReadFrom(body); err != nil {
 		return fmt.Errorf("decode request, key %d version %d: %w", req.Key(), version, err)
 	}
+	if !validUTF8 {
+		mendStrings(reflect.ValueOf(req).Elem())
+	}
 	return nil
+}
+
+// mendStrings makes every string in a request valid. No client that works sends others, so it may take its time.
+func mendStrings(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(Text([]byte(v.String())))
+	case reflect.Pointer:
+		if !v.IsNil() {
+			mendStrings(v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			mendStrings(v.Index(i))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				mendStrings(v.Field(i))
+			}
+		}
+	}
 }
 
 // AppendResponse appends a whole response frame.
