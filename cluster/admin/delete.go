@@ -14,10 +14,7 @@ import (
 // DeleteTopics marks topics for deletion and waits until this broker knows them no more, or the timeout. The errors are in the
 // order of the names; a topic that is marked already is waited for all the same.
 func (a *Admin) DeleteTopics(ctx context.Context, names []string, timeout time.Duration) []error {
-	errs := make([]error, len(names))
-	for i, name := range names {
-		errs[i] = a.markForDeletion(ctx, name)
-	}
+	errs := a.markForDeletion(ctx, names)
 	pending := func(m *cluster.Metadata) int {
 		n := 0
 		for i, name := range names {
@@ -39,17 +36,15 @@ func (a *Admin) DeleteTopics(ctx context.Context, names []string, timeout time.D
 	return errs
 }
 
-func (a *Admin) markForDeletion(ctx context.Context, name string) error {
-	exists, err := a.Store.TopicExists(ctx, name)
+func (a *Admin) markForDeletion(ctx context.Context, names []string) []error {
+	errs, err := a.Store.MarkTopicsForDeletion(ctx, names)
 	if err != nil {
-		return err
+		return fill(make([]error, len(names)), err)
 	}
-	if !exists {
-		return refuse(kerr.UnknownTopicOrPartition, "Topic `%s` to delete does not exist", name)
+	for i, err := range errs {
+		if errors.Is(err, metastore.ErrNoNode) {
+			errs[i] = refuse(kerr.UnknownTopicOrPartition, "Topic `%s` to delete does not exist", names[i])
+		}
 	}
-	err = a.Store.MarkTopicForDeletion(ctx, name)
-	if errors.Is(err, metastore.ErrNodeExists) {
-		return nil
-	}
-	return err
+	return errs
 }

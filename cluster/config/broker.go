@@ -25,6 +25,9 @@ type Broker struct {
 
 // newBroker parses and checks the static layer.
 func newBroker(defaults, static map[string]string) (*Broker, error) {
+	if err := pairIDs(static); err != nil {
+		return nil, err
+	}
 	b := &Broker{defaults: defaults, static: static}
 	values, err := b.parse(nil, nil)
 	if err != nil {
@@ -78,9 +81,6 @@ func (b *Broker) parse(dynamicDefault, dynamicBroker map[string]string) (*Values
 	props := maps.Clone(b.static)
 	override(props, dynamicDefault)
 	override(props, dynamicBroker)
-	if err := pairIDs(props); err != nil {
-		return nil, err
-	}
 	v, err := parseValues(brokers, b.defaults, props)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ type Synonym struct {
 func (b *Broker) DescribeBroker(wanted func(name string) bool) []Entry {
 	v := b.Current()
 	d := b.describer()
-	names := brokers.names()
+	names := slices.Clone(brokerNames)
 	for name := range v.given {
 		if k := brokers[name]; k == nil || k.Internal {
 			names = append(names, name)
@@ -76,7 +76,7 @@ func (b *Broker) DescribeTopic(set map[string]string, wanted func(name string) b
 		return nil, err
 	}
 	d := b.describer()
-	names := topics.names()
+	names := slices.Clone(topicNames)
 	for name := range set {
 		if topics[name] == nil {
 			names = append(names, name)
@@ -111,9 +111,7 @@ type describer struct {
 
 func (b *Broker) describer() describer {
 	broker, all := b.layers()
-	static := maps.Clone(b.static)
-	_ = pairIDs(static) // was checked at the start
-	return describer{broker: broker, all: all, static: static, defaults: b.defaults}
+	return describer{broker: broker, all: all, static: b.static, defaults: b.defaults}
 }
 
 func (d describer) defaultOf(name string) (string, bool) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -66,18 +65,22 @@ func newTable(keys []Key) table {
 
 // names lists the settings that are shown, in order.
 func (t table) names() []string {
-	return slices.Sorted(func(yield func(string) bool) {
-		for name, k := range maps.All(t) {
-			if !k.Internal && !yield(name) {
-				return
-			}
+	var names []string
+	for name, k := range t {
+		if !k.Internal {
+			names = append(names, name)
 		}
-	})
+	}
+	slices.Sort(names)
+	return names
 }
 
 var (
 	brokers = newTable(brokerKeys)
 	topics  = newTable(topicKeys)
+
+	brokerNames = brokers.names()
+	topicNames  = topics.names()
 )
 
 const listenerPrefix = "listener.name."

@@ -79,12 +79,18 @@ func (v *Values) topicDefaults() map[string]string {
 // TopicValues makes the settings of a topic: what is set for it over the broker's. Settings that do not exist are kept and not
 // reported, since old ones may be stored; CheckTopic is stricter.
 func (v *Values) TopicValues(set map[string]string) (*Values, error) {
-	t, err := parseValues(topics, v.topicDefaults(), set)
+	plain, err := v.topics()
+	if err != nil {
+		return nil, err
+	}
+	t, err := plain.with(set)
 	if err != nil {
 		return nil, err
 	}
 	return t, t.checkTopic()
 }
+
+func (v *Values) plainTopic() (*Values, error) { return parseValues(topics, v.topicDefaults(), nil) }
 
 // CheckTopic checks the settings that someone wants for a topic.
 func (v *Values) CheckTopic(set map[string]string) error {

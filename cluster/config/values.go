@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,28 +18,52 @@ type Values struct {
 	defaults map[string]string // stand before the table's own
 	given    map[string]string // what was set, as it was written; may hold names that the table does not know
 	parsed   map[string]any    // nil: no value
+
+	// topics is what a topic has that sets nothing, parsed when it is first asked for: there may be ten thousand of them.
+	topics func() (*Values, error)
 }
 
 // parseValues parses what was given over the defaults. The error joins one *ValueError per malformed setting.
 func parseValues(keys table, defaults, given map[string]string) (*Values, error) {
 	v := &Values{keys: keys, defaults: defaults, given: given, parsed: make(map[string]any, len(keys))}
+	v.topics = sync.OnceValues(v.plainTopic)
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		text, ok := given[name]
 		if !ok {
 			text = v.defaultOf(name)
 		}
-		if text == null {
-			continue
-		}
-		value, err := keys[name].parse(text)
-		if err != nil {
+		if err := v.parse(name, text); err != nil {
 			errs = append(errs, err)
-			continue
 		}
-		v.parsed[name] = value
 	}
 	return v, errors.Join(errs...)
+}
+
+func (v *Values) parse(name, text string) error {
+	if text == null {
+		return nil
+	}
+	value, err := v.keys[name].parse(text)
+	if err == nil {
+		v.parsed[name] = value
+	}
+	return err
+}
+
+// with returns the values with settings laid over those that were not given. The error joins one per malformed setting.
+func (v *Values) with(given map[string]string) (*Values, error) {
+	next := &Values{keys: v.keys, defaults: v.defaults, given: given, parsed: maps.Clone(v.parsed)}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if v.keys[name] == nil {
+			continue
+		}
+		if err := next.parse(name, given[name]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return next, errors.Join(errs...)
 }
 
 func (v *Values) defaultOf(name string) string {
@@ -123,9 +148,7 @@ func (v *Values) ListenerMechanism(listener, mechanism, setting string) string {
 	return ""
 }
 
-// retention and roll times are given in one of several units.
-
-// LogRetention is log.retention.ms, .minutes or .hours, whichever is set first in this order; -1 for no limit.
+// logRetentionMillis is log.retention.ms, .minutes or .hours, whichever is set first in this order; -1 for no limit.
 func (v *Values) logRetentionMillis() int64 {
 	ms := v.firstUnit("log.retention")
 	if ms < 0 {

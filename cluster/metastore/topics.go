@@ -227,6 +227,37 @@ func (s *Store) MarkTopicForDeletion(ctx context.Context, name string) error {
 	return s.createRecursive(ctx, PathDeleteTopic(name), nil)
 }
 
+// MarkTopicsForDeletion marks topics that exist, all in one go. The results are in the order of the names: nil also for one that was
+// marked before, ErrNoNode for a topic that does not exist.
+func (s *Store) MarkTopicsForDeletion(ctx context.Context, names []string) ([]error, error) {
+	reads := make([]Read, len(names))
+	for i, name := range names {
+		reads[i] = Read{Kind: ReadExists, Path: PathTopic(name)}
+	}
+	found, err := s.tree.Read(ctx, reads)
+	if err != nil {
+		return nil, fmt.Errorf("read topics: %w", err)
+	}
+	errs := make([]error, len(names))
+	var txns []Txn
+	var index []int
+	for i, r := range found {
+		if errs[i] = r.Err; r.Err == nil {
+			txns, index = append(txns, Txn{Create(PathDeleteTopic(names[i]), nil, Persistent)}), append(index, i)
+		}
+	}
+	results, err := s.tree.Write(ctx, txns)
+	if err != nil {
+		return nil, fmt.Errorf("mark topics for deletion: %w", err)
+	}
+	for i, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, ErrNodeExists) {
+			errs[index[i]] = fmt.Errorf("create %s: %w", PathDeleteTopic(names[index[i]]), r.Err)
+		}
+	}
+	return errs, nil
+}
+
 // TopicMarkedForDeletion reports whether MarkTopicForDeletion was called and the deletion has not finished.
 func (s *Store) TopicMarkedForDeletion(ctx context.Context, name string) (bool, error) {
 	_, err := s.read(ctx, Read{Kind: ReadExists, Path: PathDeleteTopic(name)})
