@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"maps"
+	"slices"
 
 	"gokafka/log/vfs"
 )
@@ -17,12 +19,13 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encodeSnapshot writes the last batch of every producer: the form of a .snapshot file, which doc.go draws.
+// encodeSnapshot writes the last batch of every producer, by id: the form of a .snapshot file, which doc.go draws.
 func encodeSnapshot(producers map[int64]*producerEntry) []byte {
 	b := make([]byte, snapshotHeadSize, snapshotHeadSize+len(producers)*snapshotEntrySize)
 	binary.BigEndian.PutUint16(b, snapshotVersion)
 	binary.BigEndian.PutUint32(b[snapshotCRCFrom:], uint32(len(producers)))
-	for id, e := range producers {
+	for _, id := range slices.Sorted(maps.Keys(producers)) {
+		e := producers[id]
 		b = binary.BigEndian.AppendUint64(b, uint64(id))
 		b = binary.BigEndian.AppendUint16(b, uint16(e.epoch))
 		last := e.last()
