@@ -42,6 +42,7 @@ type Log struct {
 	staged        stagedAppend
 	recoveryPoint int64
 	lastFlush     time.Time
+	truncatedTo   int64 // lowest offset of a truncation since the log was cleaned
 	closed        bool
 
 	flushMu sync.Mutex  // one flush at a time

@@ -45,6 +45,7 @@ type ManagerOptions struct {
 	CheckpointInterval     time.Duration // log.flush.offset.checkpoint.interval.ms
 	ProducerIDExpiration   time.Duration // producer.id.expiration.ms
 	ProducerExpiryInterval time.Duration // producer.id.expiration.check.interval.ms
+	Cleaner                CleanerOptions
 	Logger                 zerolog.Logger
 	Now                    func() time.Time // nil: time.Now
 }
@@ -81,6 +82,7 @@ type Manager struct {
 	host        *host
 	logs        registry
 	checkpoints *checkpoints
+	cleaner     *cleaner
 	volumes     []*volume
 	locks       []io.Closer
 
@@ -111,6 +113,7 @@ func Open(o ManagerOptions) (*Manager, error) {
 		logger: o.Logger, now: o.Now, expiration: o.ProducerIDExpiration, cache: cache,
 		worker: startWorker(o.Now, cache, m.checkpoints),
 	}
+	m.cleaner = newCleaner(o.Cleaner, &m.logs, m.host)
 	err := m.openVolumes()
 	if err == nil {
 		err = m.load()
@@ -255,6 +258,7 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 	}
 	points, starts, highWatermarks := m.readCheckpoint(v, recoveryPointFile), m.readCheckpoint(v, logStartOffsetFile), m.readCheckpoint(v, highWatermarkFile)
 	m.checkpoints.adopt(v, points)
+	m.cleaner.adopt(v, m.readCheckpoint(v, cleanerOffsetFile))
 	list, err := v.fs.ReadDir(v.path)
 	if err != nil {
 		return err
@@ -344,6 +348,11 @@ func (m *Manager) start() {
 	every(m.options.CheckpointInterval, m.options.CheckpointInterval, m.checkpoint)
 	every(m.options.ProducerExpiryInterval, m.options.ProducerExpiryInterval, m.expireProducers)
 	m.running.Go(func() { m.watchFailures(ctx) })
+	if !m.options.Cleaner.Disabled {
+		for range m.cleaner.options.Threads {
+			m.running.Go(func() { m.cleaner.run(ctx) })
+		}
+	}
 }
 
 // repeat calls do after the first wait and then in intervals.

@@ -81,7 +81,7 @@ func (s *Slice) fill(segments []*Segment, i int, offset int64, bytesMax int, lim
 	segment := segments[i]
 	end := segment.Size()
 	if segment.base == limit.SegmentBase {
-		end = int64(limit.Byte)
+		end = min(int64(limit.Byte), end) // compaction may have made less of what lies below the limit
 	}
 	p, found, err := segment.locate(offset, end)
 	if !found || err != nil {

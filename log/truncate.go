@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -28,6 +29,7 @@ func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
 	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
+	l.truncatedTo = min(l.truncatedTo, offset)
 	if offset < (*l.segments.Load())[0].base {
 		err = l.restartLocked(offset)
 	} else {
@@ -49,7 +51,15 @@ func (l *Log) truncateFully(offset int64) error {
 	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
+	l.truncatedTo = min(l.truncatedTo, offset)
 	return l.storage("truncate", l.restartLocked(offset))
+}
+
+// forgetTruncation notes that the log was cleaned as it is now.
+func (l *Log) forgetTruncation() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.truncatedTo = math.MaxInt64
 }
 
 // afterTruncate makes a recovery point that went back known to the disk before anything new is appended: otherwise the next recovery would

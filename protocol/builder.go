@@ -234,3 +234,23 @@ func (w *sliceWriter) check() error {
 	}
 	return nil
 }
+
+// AppendEmptied appends what the cleaner leaves of a batch none of whose records stay: a batch of no records that keeps the offsets, and the
+// last sequence of the producer. Of magic 0 and 1 it keeps the last offset.
+func AppendEmptied(dst []byte, b Batch) []byte {
+	start := len(dst)
+	dst = append(dst, make([]byte, BatchOverhead)...)
+	empty := Batch(dst[start:])
+	o := BatchOptions{
+		BaseOffset: b.BaseOffset(), LeaderEpoch: b.LeaderEpoch(), Transactional: b.Transactional(), Control: b.Control(), LogAppendTime: b.LogAppendTime(),
+	}
+	if b.HasProducerID() {
+		o.Producer = &Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), Sequence: b.BaseSequence()}
+	}
+	writeBatchHeader(empty, &o, b.LastOffsetDelta(), 0)
+	absent := NoTimestamp
+	binary.BigEndian.PutUint64(empty[baseTimestampAt:], uint64(absent))
+	binary.BigEndian.PutUint64(empty[maxTimestampAt:], uint64(b.MaxTimestamp()))
+	empty.UpdateCRC()
+	return dst
+}
