@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type compacting struct {
 	fs  vfs.FS
 	m   *Manager
 	l   *Log
-	now time.Time
+	now atomic.Int64 // milliseconds; the background work looks at it too
 	// cleaner options and settings
 	options CleanerOptions
 	config  *Config
@@ -30,13 +31,14 @@ type compacting struct {
 
 func newCompacting(t testing.TB, change func(*Config)) *compacting {
 	mem := vfs.NewMem()
-	c := &compacting{t: t, mem: mem, fs: mem, now: time.UnixMilli(1_000_000), config: DefaultConfig(), options: CleanerOptions{Disabled: true}}
+	c := &compacting{t: t, mem: mem, fs: mem, config: DefaultConfig(), options: CleanerOptions{Disabled: true}}
 	c.config.Compact, c.config.Delete = true, false
 	c.config.SegmentBytesMax, c.config.IndexIntervalBytes = 1000, 200
 	c.config.Compaction.MinCleanableDirtyRatio = 0
 	if change != nil {
 		change(c.config)
 	}
+	c.now.Store(1_000_000)
 	mem.SetClock(c.clock)
 	if err := errors.Join(mem.MkdirAll("/data"), mem.SyncDir("/")); err != nil {
 		t.Fatal(err)
@@ -45,7 +47,9 @@ func newCompacting(t testing.TB, change func(*Config)) *compacting {
 	return c
 }
 
-func (c *compacting) clock() time.Time { return c.now }
+func (c *compacting) clock() time.Time { return time.UnixMilli(c.now.Load()) }
+
+func (c *compacting) wait(d time.Duration) { c.now.Add(d.Milliseconds()) }
 
 func (c *compacting) open() {
 	c.t.Helper()
@@ -72,7 +76,7 @@ func (c *compacting) append(o protocol.BatchOptions, texts ...string) AppendInfo
 	var records []protocol.Record
 	for _, text := range texts {
 		key, value, ok := strings.Cut(text, "=")
-		r := protocol.Record{Timestamp: c.now.UnixMilli(), Key: []byte(key)}
+		r := protocol.Record{Timestamp: c.now.Load(), Key: []byte(key)}
 		if ok {
 			r.Value = []byte(value)
 		}
@@ -93,7 +97,7 @@ func (c *compacting) appendBytes(b []byte, origin Origin) AppendInfo {
 
 func (c *compacting) marker(producer int64, kind protocol.MarkerType) {
 	c.t.Helper()
-	c.appendBytes(must(protocol.MarkerBatch(producer, 0, protocol.Marker{Type: kind}, c.now.UnixMilli())), OriginCoordinator)
+	c.appendBytes(must(protocol.MarkerBatch(producer, 0, protocol.Marker{Type: kind}, c.now.Load())), OriginCoordinator)
 }
 
 // roll closes the active segment, so that it can be cleaned.
@@ -210,11 +214,11 @@ func TestTombstonesStayUntilTheirHorizon(t *testing.T) {
 	c.clean()
 	c.expect("1: b=1", "2: a")
 	horizon, ok := c.batches()[1].DeleteHorizon()
-	if want := c.now.UnixMilli() + 1000; !ok || horizon != want {
+	if want := c.now.Load() + 1000; !ok || horizon != want {
 		t.Fatalf("horizon %d, want %d", horizon, want)
 	}
 	for r := range protocol.Records(c.batches()[1]) {
-		if r.Timestamp != c.now.UnixMilli() {
+		if r.Timestamp != c.now.Load() {
 			t.Fatalf("the tombstone's timestamp became %d", r.Timestamp)
 		}
 	}
@@ -223,10 +227,10 @@ func TestTombstonesStayUntilTheirHorizon(t *testing.T) {
 		c.roll()
 		c.clean()
 	}
-	c.now = c.now.Add(999 * time.Millisecond)
+	c.wait(999 * time.Millisecond)
 	again()
 	c.expect("1: b=1", "2: a", "3: z=1")
-	c.now = c.now.Add(time.Millisecond)
+	c.wait(time.Millisecond)
 	again()
 	c.expect("1: b=1", "4: z=1")
 }
@@ -264,7 +268,7 @@ func TestTransactionsAreCleaned(t *testing.T) {
 		t.Fatalf("aborted transactions %v, %v", aborted, err)
 	}
 	again("d=2") // still within the horizon
-	c.now = c.now.Add(time.Second)
+	c.wait(time.Second)
 	again("d=3")
 	c.expect("2: a=committed", "5: marker 1", "6: b=plain", "7: c=1", "8: marker 1", "11: d=3")
 }
@@ -342,12 +346,12 @@ func TestWhatIsWorthCleaning(t *testing.T) {
 			config.Compaction.MinCleanableDirtyRatio = 0
 			x.change(&config)
 			c.l.SetConfig(&config)
-			c.now = c.now.Add(x.wait)
-			d, worth, err := c.l.dirtiness(1, c.now)
+			c.wait(x.wait)
+			d, worth, err := c.l.dirtiness(1, c.clock())
 			if err != nil || d.until != x.until || config.Compact && worth != x.worth {
 				t.Fatalf("%+v, %v, %v", d, worth, err)
 			}
-			if _, picked := c.m.cleaner.pick(c.now); picked != x.worth {
+			if _, picked := c.m.cleaner.pick(c.clock()); picked != x.worth {
 				t.Fatalf("picked: %v", picked)
 			}
 		})
@@ -443,7 +447,7 @@ func newCleanerWorkload(t testing.TB, seed uint64) *cleanerWorkload {
 }
 
 func (w *cleanerWorkload) step() {
-	w.now = w.now.Add(time.Duration(w.random.IntN(400)) * time.Millisecond)
+	w.wait(time.Duration(w.random.IntN(400)) * time.Millisecond)
 	producer := int64(w.random.IntN(4)) // 0: none, 1: idempotent, 2 and 3: transactional
 	if w.inTxn[producer] && w.random.IntN(3) == 0 {
 		w.marker(producer, protocol.MarkerType(w.random.IntN(2)))
@@ -591,7 +595,7 @@ func (w *cleanerWorkload) open2() {
 func TestCrashWhileCleaning(t *testing.T) {
 	for crashAt := 0; ; crashAt++ {
 		w := newCleanerWorkload(t, 99)
-		for range 60 {
+		for range 30 {
 			w.step()
 		}
 		w.roll()
@@ -601,25 +605,23 @@ func TestCrashWhileCleaning(t *testing.T) {
 		before := w.consume()
 		w.close()
 		var left *vfs.Mem
-		ops, armed := 0, false
+		var ops atomic.Int64
+		ops.Store(-1_000_000)
 		w.fs = vfs.Faulty{FS: w.mem, Fail: func(vfs.Op, string) error {
-			if armed {
-				if ops == crashAt {
-					left = w.mem.Crash(w.random, float64(crashAt%3)/2)
-				}
-				ops++
+			if ops.Add(1) == int64(crashAt) {
+				left = w.mem.Crash(w.random, float64(crashAt%3)/2)
 			}
 			return nil
 		}}
 		w.compacting.open()
 		w.l.SetHighWatermark(w.l.LogEndOffset().Offset)
-		armed = true
+		ops.Store(-1)
 		w.clean()
-		armed = false
+		ops.Store(-1_000_000)
 		w.close()
 		if left == nil {
-			if crashAt < 50 {
-				t.Fatalf("cleaning took only %d operations", ops)
+			if crashAt < 30 {
+				t.Fatalf("cleaning took only %d operations", crashAt)
 			}
 			return
 		}
