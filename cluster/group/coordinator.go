@@ -166,11 +166,8 @@ func (s *shard) join(now time.Time, t Ticket, r *JoinRequest) {
 	if g == nil {
 		g = newGroup(r.Group, s.settings, now)
 	}
-	e := g.Join(now, t, r)
-	if s.groups[r.Group] == nil && !g.idle(nil) {
-		s.groups[r.Group] = g
-	}
-	s.settle(g, e, now)
+	s.groups[r.Group] = g
+	s.settle(g, g.Join(now, t, r), now)
 }
 
 // Sync fetches a member's assignment, and waits until the leader has brought it.

@@ -282,6 +282,28 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// Ids that are asked for and never used are bounded, and gone when their sessions are over.
+func TestPendingIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Coordinator, _ *memJournal) {
+		elect(c)
+		r := joinOf("c", "")
+		r.RequireKnownMemberID = true
+		for range pendingMax {
+			if got := c.Join(t.Context(), r); got.Err != kerr.MemberIDRequired {
+				t.Fatalf("%+v", got)
+			}
+		}
+		if got := c.Join(t.Context(), r); got.Err != kerr.GroupMaxSizeReached {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(r.SessionTimeout)
+		synctest.Wait()
+		if list, err := c.List(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("%v, %v", list, err)
+		}
+	})
+}
+
 // A group with more offsets than one batch can delete.
 func TestDeleteManyOffsets(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {

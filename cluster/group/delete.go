@@ -151,8 +151,7 @@ func (s *shard) delete(d *deletion, now time.Time) {
 	if d.whole {
 		s.settings.Logger.Info().Str("group", g.id).Int32("generation", g.generation).Msg("group is gone")
 		g.enter(Dead, now)
-		delete(s.groups, g.id)
-		s.alarms.set(g, time.Time{})
+		s.drop(g)
 	}
 }
 

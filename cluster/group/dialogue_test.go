@@ -376,7 +376,7 @@ func (d *dialogue) state() {
 		d.say("none")
 		return
 	}
-	d.say("%s generation=%d type=%q protocol=%q leader=%q pending=%d", g.state, g.generation, g.protocolType, g.protocol, g.leader, len(g.pending))
+	d.say("%s generation=%d type=%q protocol=%q leader=%q pending=%d", g.state, g.generation, g.protocolType, g.protocol, g.leader, g.pending.len())
 	for _, m := range g.members.order {
 		static := ""
 		if m.instanceID != nil {

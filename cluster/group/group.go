@@ -1,7 +1,6 @@
 package group
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -33,7 +32,7 @@ type Group struct {
 	topics       map[string]bool // what the members of a consumer group subscribe to; nil: not known
 
 	members   roster
-	pending   map[string]time.Time // ids given out with MEMBER_ID_REQUIRED, until when
+	pending   pendingIDs
 	rebalance rebalance
 	assigning assigning
 	offsets   offsets
@@ -44,7 +43,7 @@ type Group struct {
 func newGroup(id string, settings *Settings, now time.Time) *Group {
 	return &Group{
 		id: id, settings: settings, stateSince: now.UnixMilli(),
-		members: newRoster(), pending: map[string]time.Time{}, offsets: newOffsets(),
+		members: newRoster(), pending: newPendingIDs(), offsets: newOffsets(),
 	}
 }
 
@@ -136,8 +135,9 @@ func (g *Group) leave(now time.Time, l *LeavingMember) error {
 	if id == "" && l.InstanceID != nil {
 		id = g.members.static[*l.InstanceID] // an administrator names a static member by its instance alone
 	}
-	if _, ok := g.pending[id]; ok && l.MemberID != "" {
-		g.removePending(now, id)
+	if g.pending.has(id) && l.MemberID != "" {
+		g.pending.remove(id)
+		g.tryCompleteJoin(now)
 		return nil
 	}
 	m, err := g.member(id, l.InstanceID)
@@ -202,13 +202,6 @@ func (g *Group) forget(m *member) {
 	}
 }
 
-func (g *Group) removePending(now time.Time, id string) {
-	delete(g.pending, id)
-	if g.state == PreparingRebalance {
-		g.tryCompleteJoin(now)
-	}
-}
-
 // Deadline is when Tick is due; zero when nothing runs.
 func (g *Group) Deadline() time.Time {
 	var first time.Time
@@ -220,9 +213,7 @@ func (g *Group) Deadline() time.Time {
 	for _, m := range g.members.order {
 		consider(m.expires)
 	}
-	for _, t := range g.pending {
-		consider(t)
-	}
+	consider(g.pending.next)
 	consider(g.rebalance.deadline)
 	consider(g.assigning.deadline)
 	consider(g.assigning.stored)
@@ -232,11 +223,9 @@ func (g *Group) Deadline() time.Time {
 // Tick does what the time has come for.
 func (g *Group) Tick(now time.Time) Effects {
 	g.expireMembers(now)
-	for _, id := range slices.Sorted(maps.Keys(g.pending)) {
-		if due(g.pending[id], now) {
-			g.logger().Info().Str("group", g.id).Str("member", id).Msg("pending member did not come back")
-			g.removePending(now, id)
-		}
+	if over := g.pending.expire(now); len(over) > 0 {
+		g.logger().Info().Str("group", g.id).Strs("members", over).Msg("pending members did not come back")
+		g.tryCompleteJoin(now)
 	}
 	if due(g.rebalance.deadline, now) {
 		g.rebalanceDue(now)

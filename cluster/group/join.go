@@ -42,7 +42,7 @@ func (g *Group) accepts(memberID string) bool {
 
 // discard drops a member for which there was no room.
 func (g *Group) discard(memberID string) {
-	delete(g.pending, memberID)
+	g.pending.remove(memberID)
 	if m := g.members.byID[memberID]; m != nil {
 		g.forget(m)
 	}
@@ -75,8 +75,12 @@ func (g *Group) joinAsNew(now time.Time, t Ticket, r *JoinRequest) {
 		return
 	}
 	id := r.ClientID + "-" + g.settings.NewID()
-	if r.RequireKnownMemberID {
-		g.pending[id] = now.Add(r.SessionTimeout)
+	switch {
+	case r.RequireKnownMemberID && g.pending.len() >= pendingMax:
+		g.refuseJoin(t, "", kerr.GroupMaxSizeReached)
+		return
+	case r.RequireKnownMemberID:
+		g.pending.add(id, now.Add(r.SessionTimeout))
 		g.refuseJoin(t, id, kerr.MemberIDRequired)
 		return
 	}
@@ -84,7 +88,7 @@ func (g *Group) joinAsNew(now time.Time, t Ticket, r *JoinRequest) {
 }
 
 func (g *Group) rejoin(now time.Time, t Ticket, r *JoinRequest) {
-	if _, ok := g.pending[r.MemberID]; ok && r.InstanceID == nil {
+	if g.pending.has(r.MemberID) && r.InstanceID == nil {
 		g.addMember(now, t, r, r.MemberID)
 		return
 	}
@@ -137,7 +141,7 @@ func (g *Group) addMember(now time.Time, t Ticket, r *JoinRequest, id string) {
 	if g.leader == "" {
 		g.leader = id
 	}
-	delete(g.pending, id)
+	g.pending.remove(id)
 	g.logger().Info().Str("group", g.id).Str("member", id).Stringer("state", g.state).Str("reason", reason(r)).Msg("member joins")
 	g.prepareRebalance(now, "new member")
 }

@@ -261,9 +261,12 @@ func (g *Group) olderThan(now time.Time, since func(commit) int64, except map[st
 // idle reports whether nothing would be left of the group without these offsets, all of which it has, so that it can go
 // as well.
 func (g *Group) idle(without []protocol.TopicPartition) bool {
-	return g.state == Empty && len(g.pending) == 0 && len(g.offsets.inFlight)+len(g.offsets.txn) == 0 &&
+	return g.state == Empty && g.pending.len() == 0 && len(g.offsets.inFlight)+len(g.offsets.txn) == 0 &&
 		len(g.offsets.committed) == len(without)
 }
+
+// vacant reports whether the group is as good as none: nobody ever was a member, and nothing is stored.
+func (g *Group) vacant() bool { return g.generation == 0 && g.idle(nil) }
 
 // Forget makes the write that deletes offsets, and with whole the group itself. A group of generation 0 was never
 // written, so it needs no tombstone.

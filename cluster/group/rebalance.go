@@ -61,7 +61,7 @@ func (g *Group) prepareRebalance(now time.Time, reason string) {
 
 // tryCompleteJoin ends the wait for joins when nobody is missing. The first rebalance of a group runs its time.
 func (g *Group) tryCompleteJoin(now time.Time) {
-	if g.state == PreparingRebalance && !g.rebalance.initial && len(g.pending) == 0 && g.members.joined() == g.members.len() {
+	if g.state == PreparingRebalance && !g.rebalance.initial && g.pending.len() == 0 && g.members.joined() == g.members.len() {
 		g.completeJoin(now)
 	}
 }

@@ -251,9 +251,19 @@ func (s *shard) settle(g *Group, e Effects, now time.Time) {
 			break
 		}
 	}
-	if s.groups[g.id] == g {
+	switch {
+	case s.groups[g.id] != g:
+	case g.vacant():
+		s.drop(g)
+	default:
 		s.alarms.set(g, g.Deadline())
 	}
+}
+
+// drop takes a group out of the shard.
+func (s *shard) drop(g *Group) {
+	delete(s.groups, g.id)
+	s.alarms.set(g, time.Time{})
 }
 
 // append writes a batch. Its consequences come at once when it is committed by then, or cannot be written; else with the

@@ -43,11 +43,8 @@ func (s *shard) commitOffsets(now time.Time, t Ticket, r *CommitRequest) {
 	if g == nil {
 		g = newGroup(r.Group, s.settings, now)
 	}
-	e := g.Commit(now, t, r)
-	if s.groups[r.Group] == nil && !g.idle(nil) {
-		s.groups[r.Group] = g
-	}
-	s.settle(g, e, now)
+	s.groups[r.Group] = g
+	s.settle(g, g.Commit(now, t, r), now)
 }
 
 // FetchOffsets returns a group's offsets, of the given partitions or with nil of all. With requireStable, partitions with
