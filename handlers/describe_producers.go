@@ -38,13 +38,13 @@ func describeProducers(l producerLister) API {
 
 func producersOf(l producerLister, tp protocol.TopicPartition) kmsg.DescribeProducersResponseTopicPartition {
 	out := kmsg.DescribeProducersResponseTopicPartition{Partition: tp.Partition}
-	if err := admin.CheckTopicName(tp.Topic); err != nil {
+	err := admin.CheckTopicName(tp.Topic)
+	if err == nil && l.Metadata().Topic(tp.Topic) == nil {
+		err = errNoSuchTopic
+	}
+	if err != nil {
 		text := err.Error()
 		out.ErrorCode, out.ErrorMessage = protocol.CodeOf(err), &text
-		return out
-	}
-	if l.Metadata().Topic(tp.Topic) == nil {
-		out.ErrorCode = protocol.CodeOf(errNoSuchTopic)
 		return out
 	}
 	producers, err := l.ActiveProducers(tp)

@@ -90,6 +90,9 @@ func (f *fetching) recycle() {
 
 func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax int, now func() time.Time) *protocol.Reply {
 	image := f.reader.Metadata()
+	if f.request.IsolationLevel < readUncommitted || f.request.IsolationLevel > readCommitted {
+		return f.refuse(kerr.UnknownServerError).Encode()
+	}
 	x, wants := sessions.resolve(f.request, image, now(), f.wants)
 	f.wants = wants
 	resp := protocol.FetchResponse{Version: f.request.Version}
@@ -113,6 +116,30 @@ func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax in
 	return resp.Encode()
 }
 
+// refuse is the answer to a request that makes no sense. Before topic ids, readers look for the error at each partition.
+func (f *fetching) refuse(err error) *protocol.FetchResponse {
+	resp := &protocol.FetchResponse{Version: f.request.Version, SessionID: f.request.SessionID, ErrorCode: protocol.CodeOf(err)}
+	if f.request.Version >= 13 {
+		return resp
+	}
+	for i := range f.request.Topics {
+		t := protocol.FetchTopic{Topic: f.request.Topics[i].Topic}
+		for _, p := range f.request.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, unread(p.Partition, err))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+// unread is the answer for a partition that was not read: in Apache Kafka it has null instead of records, and a list, if an
+// empty one, of aborted transactions.
+func unread(partition int32, err error) protocol.FetchPartition {
+	a := protocol.NewFetchPartition(partition, protocol.CodeOf(err))
+	a.NullRecords, a.AbortedTransactions = true, []protocol.AbortedTransaction{}
+	return a
+}
+
 func (f *fetching) replicaID() cluster.BrokerID {
 	if f.request.Version >= 15 {
 		return cluster.BrokerID(f.request.ReplicaState.ID)
@@ -122,8 +149,11 @@ func (f *fetching) replicaID() cluster.BrokerID {
 
 func (f *fetching) follower() bool { return f.replicaID() >= 0 }
 
-// readCommitted is the isolation level of consumers that see decided transactions only.
-const readCommitted = 1
+// The isolation levels of consumers.
+const (
+	readUncommitted = 0
+	readCommitted   = 1 // see decided transactions only
+)
 
 // futureReplica is the id under which a broker reads from itself while it moves a replica between its directories.
 const futureReplica = -3
@@ -179,7 +209,9 @@ func (f *fetching) shape() {
 		if q.Topic == "" {
 			err = errUnknownTopicID
 		}
-		f.answers = append(f.answers, f.refused(q, err))
+		a := unread(q.Partition, err)
+		a.NullRecords = false
+		f.answers = append(f.answers, a)
 	}
 	f.told = append(f.told, make([]bool, len(f.answers))...)
 }
@@ -219,7 +251,7 @@ func (f *fetching) answer(q *replica.FetchPartition, r *replica.FetchResult) pro
 	if f.request.Version < 10 {
 		if err := f.convert(q, r, &a); err != nil {
 			r.Release()
-			return f.refused(q, err)
+			return unread(q.Partition, err)
 		}
 	}
 	if r.Records != nil {
@@ -249,8 +281,8 @@ func (f *fetching) convert(q *replica.FetchPartition, r *replica.FetchResult, a 
 	if err != nil {
 		return fmt.Errorf("read records of %s: %w", q, err)
 	}
-	converted, err := protocol.DownConvert(nil, stored, magic, q.Offset)
-	if err != nil && len(converted) == 0 {
+	converted, err := downConvert(stored, magic, q.Offset)
+	if err != nil {
 		return fmt.Errorf("convert records of %s to magic %d: %w", q, magic, err)
 	}
 	r.Release()

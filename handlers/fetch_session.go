@@ -239,13 +239,18 @@ func wanted(t *kmsg.FetchRequestTopic, j int, version int16, image *cluster.Meta
 	q := replica.FetchPartition{
 		TopicPartition: protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition},
 		Offset:         p.FetchOffset, LogStart: p.LogStartOffset, BytesMax: p.PartitionMaxBytes,
-		LeaderEpoch: cluster.LeaderEpoch(p.CurrentLeaderEpoch), LastFetchedEpoch: cluster.LeaderEpoch(p.LastFetchedEpoch),
+		LeaderEpoch: optionalEpoch(p.CurrentLeaderEpoch), LastFetchedEpoch: optionalEpoch(p.LastFetchedEpoch),
 	}
 	if version >= 13 {
 		q.TopicID = t.TopicID
 		q.Topic = nameOf(q.TopicID, image)
 	}
 	return q
+}
+
+// optionalEpoch takes every negative epoch as none.
+func optionalEpoch(epoch int32) cluster.LeaderEpoch {
+	return max(cluster.LeaderEpoch(epoch), cluster.NoEpoch)
 }
 
 func nameOf(id protocol.TopicID, image *cluster.Metadata) string {

@@ -24,7 +24,10 @@ type producerIDs interface {
 	Next(ctx context.Context) (int64, error)
 }
 
-var errHalfProducer = fmt.Errorf("producer id and epoch only make sense together: %w", kerr.InvalidRequest)
+var (
+	errHalfProducer = fmt.Errorf("producer id and epoch only make sense together: %w", kerr.InvalidRequest)
+	errEmptyTxnID   = fmt.Errorf("transactional id is empty: %w", kerr.InvalidRequest)
+)
 
 func initProducerID(ids producerIDs) API {
 	return on(0, 5, func(ctx context.Context, _ *Call, r *kmsg.InitProducerIDRequest) (*kmsg.InitProducerIDResponse, error) {
@@ -43,6 +46,8 @@ func nextProducerID(ctx context.Context, ids producerIDs, r *kmsg.InitProducerID
 	switch {
 	case (r.ProducerID == protocol.NoProducerID) != (r.ProducerEpoch == protocol.NoProducerEpoch):
 		return 0, errHalfProducer
+	case r.TransactionalID != nil && *r.TransactionalID == "":
+		return 0, errEmptyTxnID
 	case r.TransactionalID != nil:
 		return 0, errNoTransactions
 	}

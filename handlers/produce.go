@@ -41,6 +41,7 @@ var (
 	errNotOneBatch   = fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
 	errOldMagic      = fmt.Errorf("record batch of an old magic: %w", kerr.InvalidRecord)
 	errEarlyZstd     = fmt.Errorf("zstd in a request that is too old for it: %w", kerr.UnsupportedCompressionType)
+	errNoCodec       = fmt.Errorf("no such compression codec: %w", kerr.UnknownServerError)
 	errInternalTopic = fmt.Errorf("clients may not write to internal topics: %w", kerr.InvalidTopicException)
 	errNotInTxn      = fmt.Errorf("partition was not added to the transaction: %w", kerr.InvalidTxnState)
 	errNotInTxnAbort = fmt.Errorf("partition was not added to the transaction: %w", kerr.TransactionAbortable)
@@ -80,55 +81,83 @@ type production struct {
 	acks    []replica.Ack // of partitions that are appended and not committed yet
 	waiting []*kmsg.ProduceResponseTopicPartition
 	hints   hints
+	refused error // what all partitions are refused with
 	failure error // acks=0: the first error of a partition
 }
 
-// run appends what can be appended.
+// run appends what can be appended. Of a partition that is named twice the last records count, and a topic without partitions
+// has no place in the answer.
 func (p *production) run() {
-	refused := p.refusal()
-	p.response.Topics = make([]kmsg.ProduceResponseTopic, len(p.request.Topics))
+	p.refused = p.refusal()
+	last := lastMentions(p.request)
+	p.response.Topics = make([]kmsg.ProduceResponseTopic, 0, len(p.request.Topics))
 	for i := range p.request.Topics {
-		in, out := &p.request.Topics[i], &p.response.Topics[i]
-		out.Topic = in.Topic
-		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(in.Partitions))
+		in := &p.request.Topics[i]
+		out := kmsg.ProduceResponseTopic{Topic: in.Topic, Partitions: make([]kmsg.ProduceResponseTopicPartition, 0, len(in.Partitions))}
 		for j := range in.Partitions {
 			tp := protocol.TopicPartition{Topic: in.Topic, Partition: in.Partitions[j].Partition}
-			p.partition(tp, in.Partitions[j].Records, refused, &out.Partitions[j])
+			if last != nil && last[tp] != (mention{i, j}) {
+				continue
+			}
+			out.Partitions = append(out.Partitions, kmsg.ProduceResponseTopicPartition{})
+			p.partition(tp, in.Partitions[j].Records, &out.Partitions[len(out.Partitions)-1])
+		}
+		if len(out.Partitions) > 0 {
+			p.response.Topics = append(p.response.Topics, out)
 		}
 	}
 }
 
-// refusal is the error that all partitions get, if any: transactional records must be of one producer, and say which
-// transactional id they are under. It is derived from the batches, not from the request's field.
+// mention is a partition's place in a request.
+type mention struct{ topic, partition int }
+
+// lastMentions finds where each partition is named last; nil for the usual request, which names just one.
+func lastMentions(r *kmsg.ProduceRequest) map[protocol.TopicPartition]mention {
+	if len(r.Topics) == 1 && len(r.Topics[0].Partitions) == 1 {
+		return nil
+	}
+	last := map[protocol.TopicPartition]mention{}
+	for i := range r.Topics {
+		for j := range r.Topics[i].Partitions {
+			last[protocol.TopicPartition{Topic: r.Topics[i].Topic, Partition: r.Topics[i].Partitions[j].Partition}] = mention{i, j}
+		}
+	}
+	return last
+}
+
+// refusal is the error that all partitions get, if any: bytes that cannot be a batch; transactional records that do not say
+// which transactional id they are under, or are of more than one producer. It is derived from the batches, not from the
+// request's field.
 func (p *production) refusal() error {
-	producer, transactional := int64(0), false
+	producer, many := protocol.NoProducerID, false
 	for i := range p.request.Topics {
 		for j := range p.request.Topics[i].Partitions {
 			b, _, err := protocol.NextBatch(p.request.Topics[i].Partitions[j].Records)
-			if err != nil || b == nil || !b.Transactional() || !b.HasProducerID() {
+			switch {
+			case err != nil:
+				return err
+			case b == nil || !b.Transactional():
 				continue
+			case p.request.TransactionID == nil:
+				return errNoTxnID
+			case b.HasProducerID():
+				many = many || producer != protocol.NoProducerID && producer != b.ProducerID()
+				producer = b.ProducerID()
 			}
-			if transactional && b.ProducerID() != producer {
-				return errManyProducers
-			}
-			producer, transactional = b.ProducerID(), true
 		}
 	}
-	if transactional && p.request.TransactionID == nil {
-		return errNoTxnID
+	if many {
+		return errManyProducers
 	}
 	return nil
 }
 
 // partition appends the records of one partition and fills in its answer.
-func (p *production) partition(tp protocol.TopicPartition, records []byte, refused error, out *kmsg.ProduceResponseTopicPartition) {
+func (p *production) partition(tp protocol.TopicPartition, records []byte, out *kmsg.ProduceResponseTopicPartition) {
 	out.Default()
 	out.Partition, out.BaseOffset = tp.Partition, -1
-	if refused == nil {
-		refused = p.check(tp, records)
-	}
-	if refused != nil {
-		p.fail(tp, out, refused)
+	if err := p.check(tp, records); err != nil {
+		p.fail(tp, out, err)
 		return
 	}
 	a, err := p.appender.Append(tp, records, p.request.Acks, log.AppendOptions{})
@@ -148,7 +177,10 @@ func (p *production) partition(tp protocol.TopicPartition, records []byte, refus
 
 // check is what a request is refused for before the partition's log sees it, in Apache Kafka's order.
 func (p *production) check(tp protocol.TopicPartition, records []byte) error {
-	if p.appender.Metadata().Partition(tp) == nil {
+	switch {
+	case p.refused != nil:
+		return p.refused
+	case p.appender.Metadata().Partition(tp) == nil:
 		return errNoSuchTopic
 	}
 	transactional, err := checkBatches(p.request.Version, records)
@@ -186,6 +218,8 @@ func checkBatches(version int16, records []byte) (transactional bool, err error)
 		return transactional, errOldMagic
 	case version < 7 && first.Codec() == protocol.Zstd:
 		return transactional, errEarlyZstd
+	case version < 7 && first.Codec() > protocol.Zstd:
+		return transactional, errNoCodec
 	}
 	if second, _, err := protocol.NextBatch(rest); second != nil || err != nil {
 		return transactional, errors.Join(errNotOneBatch, err)
@@ -209,15 +243,15 @@ func (p *production) fail(tp protocol.TopicPartition, out *kmsg.ProduceResponseT
 		p.failure = fmt.Errorf("produce to %s with acks=0: %w: %w", tp, err, ErrClose)
 	}
 	out.ErrorCode = protocol.CodeOf(err)
-	out.ErrorMessage, out.ErrorRecords = details(err)
+	out.ErrorMessage, out.ErrorRecords = p.details(err)
 	if out.ErrorCode == kerr.NotLeaderForPartition.Code && p.request.Version >= 10 {
 		out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = p.hints.add(p.appender, tp, p.call.Listener)
 	}
 }
 
-// details are the texts of an answer (v8+): Apache Kafka tells them for invalid records, and for a partition that the
-// transaction coordinator does not know of.
-func details(err error) (message *string, records []kmsg.ProduceResponseTopicPartitionErrorRecord) {
+// details are the texts of an answer (v8+): Apache Kafka tells them for invalid records, for a partition that the
+// transaction coordinator does not know of, and for most of what the whole request is refused for.
+func (p *production) details(err error) (message *string, records []kmsg.ProduceResponseTopicPartitionErrorRecord) {
 	invalid, ok := errors.AsType[*log.InvalidRecordsError](err)
 	switch {
 	case ok:
@@ -225,6 +259,9 @@ func details(err error) (message *string, records []kmsg.ProduceResponseTopicPar
 		return &text, recordErrors(invalid.Records)
 	case errors.Is(err, errNotInTxn):
 		return &notInTxnMessage, nil
+	case err == p.refused && err != errNoTxnID:
+		text := err.Error()
+		return &text, nil
 	}
 	return nil, nil
 }

@@ -38,7 +38,8 @@ type FetchPartition struct {
 	AbortedTransactions  []AbortedTransaction
 	PreferredReadReplica int32 // v11+: -1 for none (KIP-392)
 
-	Records Chunk
+	Records     Chunk
+	NullRecords bool // null instead of no records, as Apache has it for some errors
 }
 
 // EpochEndOffset is a leader epoch and the offset at which it ends.
@@ -144,7 +145,11 @@ func (e *fetchEncoder) partition(p *FetchPartition) {
 	if e.version >= 11 {
 		e.int32(p.PreferredReadReplica)
 	}
-	e.records(p.Records)
+	if p.NullRecords {
+		e.length(-1)
+	} else {
+		e.records(p.Records)
+	}
 	e.partitionTags(p)
 }
 
