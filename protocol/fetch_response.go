@@ -86,6 +86,7 @@ func (r *FetchResponse) Encode() *Reply {
 	}
 	if r.Version >= 7 {
 		e.int16(r.ErrorCode)
+		e.reply.noteError(r.ErrorCode)
 		e.int32(r.SessionID)
 	}
 	e.length(len(r.Topics))
@@ -132,6 +133,7 @@ func (e *fetchEncoder) topic(t *FetchTopic) {
 func (e *fetchEncoder) partition(p *FetchPartition) {
 	e.int32(p.Partition)
 	e.int16(p.ErrorCode)
+	e.reply.noteError(p.ErrorCode)
 	e.int64(p.HighWatermark)
 	if e.version >= 4 {
 		e.int64(p.LastStableOffset)

@@ -40,7 +40,17 @@ type Reply struct {
 	Chunks []Chunk
 
 	head   []byte // what an encoder wrote between the chunks that it was given
+	errors []int16
 	pooled bool
+}
+
+// ErrorCodes are the codes other than 0 that were encoded, for those who count them.
+func (r *Reply) ErrorCodes() []int16 { return r.errors }
+
+func (r *Reply) noteError(code int16) {
+	if code != 0 {
+		r.errors = append(r.errors, code)
+	}
 }
 
 // replyHeadKept is the largest encoding buffer, in bytes, that goes back to the pool with its reply.
@@ -68,7 +78,7 @@ func (r *Reply) Release() {
 	clear(r.Chunks)
 	r.Chunks = r.Chunks[:0]
 	if r.pooled && cap(r.head) <= replyHeadKept {
-		r.head = r.head[:0]
+		r.head, r.errors = r.head[:0], r.errors[:0]
 		replies.Put(r)
 	}
 }

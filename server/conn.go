@@ -145,6 +145,7 @@ func (c *conn) finish(x *exchange) (err error) {
 // send writes an answer, if there is one, and releases it.
 func (c *conn) send(x exchange) error {
 	defer x.release()
+	x.entry.countErrors(x.answer)
 	n, err := c.out.answer(x.call, x.answer)
 	if err != nil {
 		return err

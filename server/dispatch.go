@@ -13,6 +13,7 @@ const keyAPIVersions = 18
 // entry is an API with what is counted about it.
 type entry struct {
 	api      handlers.API
+	plan     *codePlan
 	counters apiCounters
 }
 
@@ -25,7 +26,7 @@ func newDispatchTable(apis []handlers.API) dispatchTable {
 		for len(t) <= int(a.Key) {
 			t = append(t, nil)
 		}
-		t[a.Key] = &entry{api: a}
+		t[a.Key] = &entry{api: a, plan: responsePlan(a.Key)}
 	}
 	return t
 }

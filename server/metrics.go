@@ -16,6 +16,8 @@ type APIMetrics struct {
 	RequestBytes  uint64 // without the four bytes of a frame's size
 	ResponseBytes uint64 // with them
 	Failures      uint64 // requests that closed their connection: undecodable, refused by the handler, or panicked
+	// Errors counts the error codes in answers, those of single topics and partitions too.
+	Errors map[int16]uint64
 	// Latency is the time from a request's first byte to its answer's last one: Latency[i] counts those of less than 2^i µs
 	// that are not in a lower bucket.
 	Latency [latencyBuckets]uint64
@@ -33,6 +35,18 @@ type Metrics struct {
 type apiCounters struct {
 	requests, requestBytes, responseBytes, failures atomic.Uint64
 	latency                                         [latencyBuckets]atomic.Uint64
+	errors                                          [errorCodes]atomic.Uint64 // by code, the first one for -1
+}
+
+// errorCodes is one more than there are codes to count: from -1 on, past the highest that Kafka has. Any other counts as -1.
+const errorCodes = 140
+
+func (a *apiCounters) failed(code int16) {
+	i := int(code) + 1
+	if i < 0 || i >= errorCodes {
+		i = 0
+	}
+	a.errors[i].Add(1)
 }
 
 func (a *apiCounters) answered(bytes int, took time.Duration) {
@@ -43,7 +57,12 @@ func (a *apiCounters) answered(bytes int, took time.Duration) {
 func (a *apiCounters) snapshot(key int16) APIMetrics {
 	m := APIMetrics{
 		Key: key, Requests: a.requests.Load(), RequestBytes: a.requestBytes.Load(),
-		ResponseBytes: a.responseBytes.Load(), Failures: a.failures.Load(),
+		ResponseBytes: a.responseBytes.Load(), Failures: a.failures.Load(), Errors: map[int16]uint64{},
+	}
+	for i := range a.errors {
+		if n := a.errors[i].Load(); n > 0 {
+			m.Errors[int16(i-1)] = n
+		}
 	}
 	for i := range a.latency {
 		m.Latency[i] = a.latency[i].Load()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/handlers"
+	"gokafka/protocol"
 )
 
 func TestShutdownLetsAnswersFinish(t *testing.T) {
@@ -185,5 +187,40 @@ func TestMetricsCountRequests(t *testing.T) {
 	sent := uint64(len(formatter.AppendRequest(nil, metadata(), 1)) - 4)
 	if m.Key != 3 || m.Requests != 3 || m.RequestBytes != 3*sent || m.ResponseBytes != uint64(received) || timed != 3 {
 		t.Errorf("%+v, want %d bytes in, %d out", m, 3*sent, received)
+	}
+}
+
+func TestMetricsCountErrors(t *testing.T) {
+	s := newServer(t, Options{}, toy(0, 11, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
+		partition := func(code int16) kmsg.ProduceResponseTopicPartition {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.ErrorCode = code
+			return p
+		}
+		resp := kmsg.NewPtrProduceResponse()
+		for range 2 {
+			topic := kmsg.NewProduceResponseTopic()
+			topic.Partitions = append(topic.Partitions, partition(0), partition(3), partition(-1), partition(999))
+			resp.Topics = append(resp.Topics, topic)
+		}
+		return handlers.Answer{Response: resp}, nil, nil
+	}), toy(1, 17, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
+		resp := protocol.FetchResponse{Version: 12, ErrorCode: 70, Topics: []protocol.FetchTopic{
+			{Topic: "t", Partitions: []protocol.FetchPartition{protocol.NewFetchPartition(0, 0), protocol.NewFetchPartition(1, 6)}},
+		}}
+		return handlers.Answer{Reply: resp.Encode()}, nil, nil
+	}))
+	c := s.dial()
+	for range 2 {
+		c.send(produce(), fetch())
+		c.receive()
+		c.receive()
+	}
+	m := s.Metrics()
+	if want := map[int16]uint64{3: 4, -1: 8}; !maps.Equal(m.APIs[0].Errors, want) {
+		t.Errorf("produce: %v, want %v", m.APIs[0].Errors, want)
+	}
+	if want := map[int16]uint64{70: 2, 6: 2}; !maps.Equal(m.APIs[1].Errors, want) {
+		t.Errorf("fetch: %v, want %v", m.APIs[1].Errors, want)
 	}
 }
