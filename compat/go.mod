@@ -2,8 +2,6 @@ module gokafka/compat
 
 go 1.26.0
 
-replace gokafka => ../
-
 require (
 	github.com/IBM/sarama v1.61.1
 	github.com/segmentio/kafka-go v0.4.51

@@ -23,7 +23,7 @@ var Build = sync.OnceValues(func() (string, error) {
 	if bin := os.Getenv("GOKAFKA_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}
-	source, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "gokafka").Output()
+	here, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the source: %w", err)
 	}
@@ -34,7 +34,7 @@ var Build = sync.OnceValues(func() (string, error) {
 	bin := filepath.Join(root, "bin", "gokafka")
 	fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: other test packages may be running the former one
 	cmd := exec.Command("go", "build", "-trimpath", "-o", fresh, "./cmd/gokafka")
-	cmd.Dir = strings.TrimSpace(string(source))
+	cmd.Dir = filepath.Dir(strings.TrimSpace(string(here))) // the module that this one stands in
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build gokafka: %w\n%s", err, out)
