@@ -327,12 +327,9 @@ func watchesKeepOrder(c *client) {
 		c.read(metastore.Read{Kind: metastore.ReadExists, Path: fmt.Sprintf("/n%d", i), Watch: w})
 		want = append(want, fmt.Sprintf("created /n%d", i))
 	}
-	var txns []metastore.Txn
+	other := c.another()
 	for i := range 20 {
-		txns = append(txns, metastore.Txn{create(fmt.Sprintf("/n%d", i), "")})
-	}
-	if _, err := c.another().tree.Write(c.Context(), txns); err != nil {
-		c.Fatal(err)
+		other.write(create(fmt.Sprintf("/n%d", i), ""))
 	}
 	c.wantEvents(w, want...)
 }

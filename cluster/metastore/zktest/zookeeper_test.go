@@ -1,0 +1,162 @@
+//go:build zookeeper
+
+package zktest_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"gokafka/cluster"
+	"gokafka/cluster/metastore"
+	"gokafka/cluster/metastore/treetest"
+	"gokafka/cluster/metastore/zktest"
+)
+
+func connect(t *testing.T, address string) *metastore.ZooKeeper {
+	t.Helper()
+	z, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: address, SessionTimeout: 2 * time.Second,
+		ConnectionTimeout: 10 * time.Second, Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = z.Close() })
+	return z
+}
+
+// TestConformance plays the script that the embedded tree passes, each part below a chroot of its own.
+func TestConformance(t *testing.T) {
+	server := zktest.Start(t)
+	var chroots atomic.Int32
+	treetest.Run(t, func(t *testing.T) treetest.Connect {
+		address := fmt.Sprintf("%s/tests/part%d", server.Address, chroots.Add(1))
+		return func(t *testing.T) metastore.Tree { return connect(t, address) }
+	})
+}
+
+func await(t *testing.T, w *metastore.Watcher, want metastore.EventType) {
+	t.Helper()
+	for deadline := time.After(20 * time.Second); ; {
+		select {
+		case <-w.Ready():
+		case <-deadline:
+			t.Fatalf("%s did not come", want)
+		}
+		for _, e := range w.Take() {
+			if e.Type == want {
+				return
+			}
+		}
+	}
+}
+
+// TestRestart breaks the connection: what is asked meanwhile waits, watches stay armed, ephemeral nodes stay.
+func TestRestart(t *testing.T) {
+	server := zktest.Start(t)
+	z := connect(t, server.Address)
+	s := metastore.New(z)
+	if err := s.CreatePersistentPaths(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	session, w := z.Session(), metastore.NewWatcher()
+	s.Subscribe(w)
+	epoch, err := s.RegisterBroker(t.Context(), cluster.Broker{ID: 1}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Topics(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	created := make(chan error)
+	go func() {
+		await(t, w, metastore.SessionDisconnected)
+		_, err := s.CreateTopics(t.Context(), []metastore.NewTopic{{Topic: metastore.Topic{Name: "alpha"}}})
+		created <- err
+	}()
+	server.Restart(t)
+	if err := <-created; err != nil {
+		t.Fatal(err)
+	}
+	await(t, w, metastore.NodeChildrenChanged)
+	b, err := s.Broker(t.Context(), 1, nil)
+	if err != nil || b.Epoch != epoch || z.Session() != session {
+		t.Fatalf("broker %+v, %v; session %x, was %x", b, err, z.Session(), session)
+	}
+}
+
+// TestExpiry cuts one client off for longer than its session lives: it hears of the end, and registers anew.
+func TestExpiry(t *testing.T) {
+	server := zktest.Start(t)
+	proxy := zktest.NewProxy(t, server.Address)
+	z := connect(t, proxy.Address)
+	s := metastore.New(z)
+	if err := s.CreatePersistentPaths(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := metastore.NewWatcher()
+	s.Subscribe(w)
+	registration := s.NewRegistration(cluster.Broker{ID: 1})
+	first, err := registration.Register(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := metastore.New(connect(t, server.Address))
+	gone := metastore.NewWatcher()
+	if _, err := other.BrokerIDs(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Cut()
+	await(t, gone, metastore.NodeChildrenChanged) // the server gave the session up
+	proxy.Heal()
+	await(t, w, metastore.SessionExpired)
+	await(t, w, metastore.SessionConnected)
+	second, err := registration.Register(t.Context())
+	if err != nil || second <= first {
+		t.Fatalf("epoch %d after %d, %v", second, first, err)
+	}
+}
+
+// TestConnectRefused has nobody listen.
+func TestConnectRefused(t *testing.T) {
+	_, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: "127.0.0.1:1", ConnectionTimeout: time.Second, Logger: zerolog.Nop()})
+	if err == nil {
+		t.Fatal("connected to nothing")
+	}
+	if _, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: "h:1/a//b"}); err == nil || errors.Is(err, metastore.ErrClosed) {
+		t.Fatalf("malformed connect string: %v", err)
+	}
+}
+
+// TestACL has nodes belong to a user; others may read, but not settings of users.
+func TestACL(t *testing.T) {
+	server := zktest.Start(t)
+	owner, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: server.Address, Digest: "kafka:secret", SetACL: true, Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	s := metastore.New(owner)
+	if err := s.CreatePersistentPaths(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ClaimController(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetConfig(t.Context(), "users/alice", map[string]string{"a": "b"}); err != nil {
+		t.Fatal(err)
+	}
+	anyone := metastore.New(connect(t, server.Address))
+	if id, ok, err := anyone.Controller(t.Context(), nil); err != nil || !ok || id != 1 {
+		t.Fatalf("controller %d, %v, %v", id, ok, err)
+	}
+	if _, err := anyone.Config(t.Context(), "users/alice"); err == nil {
+		t.Fatal("anyone may read a user's settings")
+	}
+	if err := anyone.MarkTopicForDeletion(t.Context(), "alpha"); err == nil {
+		t.Fatal("anyone may delete topics")
+	}
+}
