@@ -22,11 +22,11 @@ type step struct {
 	args []string
 }
 
-// The unit tests come first: they are quick, and without them the rest says little.
+// What is installed comes first, since the race detector needs a C compiler; then the quick tests, without which the rest says little.
 var steps = []step{
+	{"install what the tests need", ".", []string{"go", "run", "./cmd/setup"}},
 	{"vet", "..", []string{"go", "vet", "./..."}},
 	{"unit tests", "..", []string{"go", "test", "-race", "-v", "./..."}},
-	{"install what the clients need", ".", []string{"go", "run", "./cmd/setup"}},
 	{"vet of compat", ".", []string{"go", "vet", "./..."}},
 	{"stock clients and Apache Kafka", ".", []string{"go", "test", "-v", "-p", "1", "-timeout", "25m", "./..."}},
 	{"vet of testcontainers", "../testcontainers", []string{"go", "vet", "./..."}},

@@ -28,7 +28,10 @@ func setup() error {
 }
 
 // needed are the programs that must be on the path, with the Debian packages that bring them.
-var needed = map[string]string{"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "python3": "python3-venv", "node": "nodejs", "npm": "npm", "kcat": "kcat"}
+var needed = map[string]string{
+	"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "python3": "python3-venv", "node": "nodejs", "npm": "npm", "kcat": "kcat",
+	"gcc": "build-essential", // the race detector is linked by it
+}
 
 // packages installs the system's packages for the programs that are missing.
 func packages() error {
