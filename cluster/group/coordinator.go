@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/cluster"
+	"gokafka/protocol"
 )
 
 // Coordinator coordinates the groups whose partition of __consumer_offsets this broker leads. Its methods may be called
@@ -31,11 +32,31 @@ type Coordinator struct {
 // it must not change afterwards, since it places the groups.
 func New(settings Settings, journal Journal, partitions int32) *Coordinator {
 	c := &Coordinator{
-		settings: settings, journal: journal, partitions: max(partitions, 1),
+		settings: settings, journal: pacedJournal{journal, make(chan struct{}, loadsMax)}, partitions: max(partitions, 1),
 		led: map[int32]*shard{}, ending: map[int32]<-chan struct{}{}, epochs: map[int32]cluster.LeaderEpoch{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
+}
+
+// loadsMax is how many partitions are loaded at the same time: each takes a buffer, and a broker can be elected for all of
+// them at once.
+const loadsMax = 4
+
+// pacedJournal lets only so many replays run at a time.
+type pacedJournal struct {
+	Journal
+	slots chan struct{}
+}
+
+func (j pacedJournal) Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func(batches []byte) error) error {
+	select {
+	case j.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-j.slots }()
+	return j.Journal.Replay(ctx, tp, bytesMax, visit)
 }
 
 // Close ends all shards. Requests that wait are answered with NOT_COORDINATOR, later ones with COORDINATOR_NOT_AVAILABLE.

@@ -52,7 +52,7 @@ func (j *Journal) Replay(ctx context.Context, tp protocol.TopicPartition, bytesM
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, bytesMax)
+	buf := make([]byte, min(int64(bytesMax), l.Size()))
 	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("replay %s: %w", tp, err)
