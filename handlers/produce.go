@@ -37,11 +37,6 @@ type appender interface {
 const adminClientID = "__admin_client"
 
 var (
-	errNoBatch       = fmt.Errorf("no record batch: %w", kerr.InvalidRecord)
-	errNotOneBatch   = fmt.Errorf("more than one record batch: %w", kerr.InvalidRecord)
-	errOldMagic      = fmt.Errorf("record batch of an old magic: %w", kerr.InvalidRecord)
-	errEarlyZstd     = fmt.Errorf("zstd in a request that is too old for it: %w", kerr.UnsupportedCompressionType)
-	errNoCodec       = fmt.Errorf("no such compression codec: %w", kerr.UnknownServerError)
 	errInternalTopic = fmt.Errorf("clients may not write to internal topics: %w", kerr.InvalidTopicException)
 	errNotInTxn      = fmt.Errorf("partition was not added to the transaction: %w", kerr.InvalidTxnState)
 	errNotInTxnAbort = fmt.Errorf("partition was not added to the transaction: %w", kerr.TransactionAbortable)
@@ -199,32 +194,12 @@ func (p *production) check(tp protocol.TopicPartition, records []byte) error {
 	return nil
 }
 
-// checkBatches applies the rules of a request's version to one partition's records. A cut batch after a whole one was
-// always forgiven. Requests before v3 are not held to anything here, since clients have sent them any magic.
+// checkBatches applies the rules of a request's version to one partition's records, and tells whether a transaction wrote them.
 func checkBatches(version int16, records []byte) (transactional bool, err error) {
-	first, rest, err := protocol.NextBatch(records)
-	if first == nil || err != nil {
-		if version >= 3 && err == nil {
-			err = errNoBatch
-		}
-		return false, err
+	if first, _, err := protocol.NextBatch(records); err == nil && first != nil {
+		transactional = first.Transactional() && first.HasProducerID()
 	}
-	transactional = first.Transactional() && first.HasProducerID()
-	if version < 3 {
-		return transactional, nil
-	}
-	switch {
-	case first.Magic() != 2:
-		return transactional, errOldMagic
-	case version < 7 && first.Codec() == protocol.Zstd:
-		return transactional, errEarlyZstd
-	case version < 7 && first.Codec() > protocol.Zstd:
-		return transactional, errNoCodec
-	}
-	if second, _, err := protocol.NextBatch(rest); second != nil || err != nil {
-		return transactional, errors.Join(errNotOneBatch, err)
-	}
-	return transactional, nil
+	return transactional, protocol.CheckProduceRecords(version, records)
 }
 
 // tellsLogStart reports whether the answer to an error has the log start offset: those that any stale or oversized
