@@ -451,6 +451,48 @@ func TestListIsComplete(t *testing.T) {
 	})
 }
 
+// A broker that is elected for all partitions at once loads them a few at a time.
+func TestLoadsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &slowJournal{}
+		c := New(DefaultSettings(), j, 50)
+		defer c.Close()
+		for p := range int32(50) {
+			c.Elected(p, 1)
+		}
+		time.Sleep(50 / loadsMax * time.Second)
+		synctest.Wait()
+		if _, err := c.List(t.Context()); err != kerr.CoordinatorLoadInProgress {
+			t.Errorf("too early: %v", err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if _, err := c.List(t.Context()); err != nil || j.most != loadsMax {
+			t.Errorf("%v, %d at once", err, j.most)
+		}
+	})
+}
+
+// slowJournal takes a second for a replay, and counts those that run at once.
+type slowJournal struct {
+	memJournal
+	now, most int
+}
+
+func (j *slowJournal) Replay(context.Context, protocol.TopicPartition, int, func([]byte) error) error {
+	j.count(1)
+	time.Sleep(time.Second)
+	j.count(-1)
+	return nil
+}
+
+func (j *slowJournal) count(by int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.now += by
+	j.most = max(j.most, j.now)
+}
+
 // manyJournals has a log for each partition.
 type manyJournals struct {
 	mu sync.Mutex
