@@ -60,8 +60,24 @@ func (c *conn) serve() {
 	c.activity.in.end()
 	c.answers.drain()
 	c.cancel()
+	if c.server.draining.Load() {
+		c.linger()
+	}
 	c.nc.Close()
 	c.logEnd(err)
+}
+
+// lingerMax is how long a connection stays open for the client to read its last answers.
+const lingerMax = 100 * time.Millisecond
+
+// linger ends our side of the connection and drops what the client sends until it ends its own. A close on unread requests would
+// reset the connection, and take answers that are still under way with it.
+func (c *conn) linger() {
+	tcp, ok := c.nc.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil || tcp.SetReadDeadline(time.Now().Add(lingerMax)) != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, tcp)
 }
 
 func (c *conn) readLoop() error {
@@ -250,7 +266,9 @@ func (c *conn) logEnd(err error) {
 	case errors.As(err, &rejection):
 		c.server.counters.rejected.Add(1)
 		c.warn("connection closed for what it sent", err)
-	case err == nil, errors.Is(err, io.EOF), errors.Is(err, handlers.ErrClose), isGone(err):
+	case errors.Is(err, handlers.ErrClose):
+		c.warn("connection closed instead of an answer", err)
+	case err == nil, errors.Is(err, io.EOF), isGone(err):
 	default:
 		c.log(c.server.logger.Error(), "connection closed", err)
 	}

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -38,6 +40,41 @@ func TestShutdownLetsAnswersFinish(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Requests that are not read any more do not reset the connection under answers that are.
+func TestShutdownDoesNotReset(t *testing.T) {
+	waits := newProduceWaits()
+	s := newServer(t, Options{}, echo(), waits.api())
+	c := s.dial()
+	for range pendingMax {
+		c.send(produce())
+	}
+	for range 100 {
+		c.send(metadata())
+	}
+	var begun []*produceWait
+	for range pendingMax {
+		begun = append(begun, <-waits.begun)
+	}
+	done := make(chan error)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	for !s.draining.Load() {
+		runtime.Gosched()
+	}
+	for i, w := range begun {
+		w.release <- nil
+		if id, _ := c.receive(); id != int32(i+1) {
+			t.Errorf("answer to %d, want %d", id, i+1)
+		}
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil { // one metadata was begun
+		t.Errorf("the end: %v", err)
+	}
+	c.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestShutdownGivesUp(t *testing.T) {
