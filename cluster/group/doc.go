@@ -31,4 +31,6 @@
 //   - A subscription that cannot be parsed leaves the group's topics unknown; it never fails the rebalance.
 //   - A partition whose log cannot be read stays in COORDINATOR_LOAD_IN_PROGRESS and is tried again; it is not served half loaded.
 //   - A static member replaced in a stable group keeps its session timer.
+//   - OffsetDelete and DeleteGroups answer when their tombstones are committed, with an error when they cannot be written.
+//   - At most pendingMax member ids per group are given out and not used; a group that came to nothing is dropped at once.
 package group
