@@ -18,7 +18,8 @@ func memoryBound(n int) int { return 4*n + min(4*n+1<<20, 96<<20) }
 
 // CheckRequest walks the body of a request and reports whether decoding it is safe: every length lies within the body, what
 // may not be null is not, every array has room for the elements that it announces, and the decoded request keeps within a
-// bound of memory in proportion to the body. It allocates nothing unless it fails. Bytes after the last field are allowed, as in Apache Kafka.
+// bound of memory in proportion to the body. It allocates nothing unless it fails. Bytes after the last field are allowed,
+// as in Apache Kafka.
 //
 // kmsg needs this: it makes arrays of any length up to the bytes that are left, though an element of one byte may take 150
 // in memory, and reads as many tags as are announced, present or not, which is minutes of work for a frame of 20 bytes.

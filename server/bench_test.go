@@ -2,14 +2,20 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/handlers"
+	"gokafka/protocol"
 )
 
 // benchmarkRoundTrip sends one request again and again and counts what the server allocates for it, kmsg's decoding included:
@@ -36,7 +42,7 @@ func benchmarkRoundTrip(b *testing.B, api handlers.API, req kmsg.Request) {
 	if _, err := io.ReadFull(c, in); err != nil {
 		b.Fatal(err)
 	}
-	body := make([]byte, int(in[2])<<8|int(in[3]))
+	body := make([]byte, binary.BigEndian.Uint32(in))
 	if _, err := io.ReadFull(c, body); err != nil {
 		b.Fatal(err)
 	}
@@ -50,6 +56,38 @@ func benchmarkRoundTrip(b *testing.B, api handlers.API, req kmsg.Request) {
 		if _, err := io.ReadFull(c, in); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkFetch reads one segment over and over: one long range, and many that are copied.
+func BenchmarkFetch(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "segment"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(4 << 20); err != nil {
+		b.Fatal(err)
+	}
+	for _, bb := range []struct {
+		name          string
+		ranges, bytes int
+	}{{"1x1MiB", 1, 1 << 20}, {"50x20KiB", 50, 20 << 10}, {"1x1KiB", 1, 1 << 10}} {
+		b.Run(bb.name, func(b *testing.B) {
+			var released, read atomic.Int32
+			reply := &protocol.Reply{}
+			for i := range bb.ranges {
+				reply.Chunks = append(reply.Chunks, protocol.Chunk{Bytes: make([]byte, 60)}, protocol.Chunk{Range: &fileRange{
+					f: f, position: int64(i * bb.bytes), n: bb.bytes, descriptor: true, currentFor: 1 << 60, released: &released, read: &read,
+				}})
+			}
+			reply.Chunks = append(reply.Chunks, protocol.Chunk{Bytes: make([]byte, 3)})
+			chunks := slices.Clone(reply.Chunks)
+			benchmarkRoundTrip(b, toy(1, 17, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
+				reply.Chunks = append(reply.Chunks[:0], chunks...)
+				return handlers.Answer{Reply: reply}, nil, nil
+			}), fetch())
+		})
 	}
 }
 

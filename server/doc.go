@@ -14,9 +14,9 @@
 //
 // # Time
 //
-// Connections that serve have no deadlines on their sockets. They note when a frame began, how far it came, how a write proceeds and since when
-// they are idle; one goroutine looks at all of them every second and closes those that are overdue, which wakes whoever is
-// blocked on them. A frame and a write get 30 seconds and one more for every 4 KiB that moved: a slow peer lives, one
+// Connections that serve have no deadlines on their sockets. They note when a frame began, how far it came, how a write
+// proceeds and since when they are idle; one goroutine looks at all of them every second and closes those that are
+// overdue, which wakes whoever is blocked on them. A frame and a write get 30 seconds and one more for every 4 KiB that moved: a slow peer lives, one
 // that trickles bytes does not. Apache Kafka cuts neither.
 //
 // # Locks

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,6 +113,11 @@ func (s *sender) fileRange(buf *outBuffer, r protocol.FileRange) error {
 func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
 	n := r.Len()
 	if n <= copiedMax {
+		if len(buf.b) > writeMax {
+			if err := s.flush(buf); err != nil {
+				return err
+			}
+		}
 		return buf.read(r, 0, n)
 	}
 	if f, position := r.File(); f != nil && s.socket.ok() {
@@ -134,7 +140,7 @@ func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
 // read appends n bytes of a range.
 func (o *outBuffer) read(r protocol.FileRange, at, n int) error {
 	begin := len(o.b)
-	o.b = append(o.b, make([]byte, n)...)
+	o.b = slices.Grow(o.b, n)[:begin+n]
 	if got, err := r.ReadAt(o.b[begin:], int64(at)); got < n {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
