@@ -72,11 +72,18 @@ func (c *Controller) begin(ctx context.Context, claim metastore.Claim) error {
 	}
 	c.active.Store(-1)
 	c.endTerm()
+	select { // what failed may well fail again, and here everybody stands for election again
+	case <-time.After(claimBackoff):
+	case <-ctx.Done():
+	}
 	if released := c.options.Store.ReleaseController(ctx, claim); released != nil && !errors.Is(released, metastore.ErrControllerMoved) {
 		err = errors.Join(err, released)
 	}
 	return fmt.Errorf("begin controller's term: %w", err)
 }
+
+// claimBackoff is how long a term that could not begin keeps others from trying, so that they do not try without end.
+const claimBackoff = time.Second
 
 // maybeResign reads who the controller is, and arms the watch. A term ends when it is not this broker.
 func (c *Controller) maybeResign(ctx context.Context) error {

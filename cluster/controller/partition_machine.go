@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -141,16 +142,18 @@ func (m *machines) onlinePartitions(ctx context.Context, partitions []*partition
 func (m *machines) initialise(ctx context.Context, b *batch, partitions []*partition) error {
 	var first []metastore.PartitionState
 	var of []*partition
+	failures := map[*partition]error{}
 	for _, p := range partitions {
 		live := m.state.onlineOf(p, p.assignment.Replicas)
 		if len(live) == 0 {
-			m.failed(p, errNoLeader)
+			failures[p] = errNoLeader
 			continue
 		}
 		of = append(of, p)
 		first = append(first, metastore.PartitionState{TopicPartition: p.tp,
 			LeaderAndISR: cluster.LeaderAndISR{Leader: live[0], ISR: live, ControllerEpoch: m.state.claim.Epoch}})
 	}
+	defer m.failedAll(failures)
 	if len(first) == 0 {
 		return nil
 	}
@@ -160,7 +163,7 @@ func (m *machines) initialise(ctx context.Context, b *batch, partitions []*parti
 	}
 	for i, p := range of {
 		if results[i].Err != nil {
-			m.failed(p, results[i].Err)
+			failures[p] = results[i].Err
 			continue
 		}
 		p.setState(results[i].State)
@@ -180,11 +183,7 @@ func (m *machines) electAll(ctx context.Context, b *batch, partitions []*partiti
 		}
 		partitions = again
 	}
-	for p, err := range results {
-		if err != nil {
-			m.failed(p, err)
-		}
-	}
+	m.failedAll(results)
 	return results, nil
 }
 
@@ -314,8 +313,18 @@ func (m *machines) uncleanAllowed(ctx context.Context, written []change, e elect
 
 const uncleanElectionKey = "unclean.leader.election.enable"
 
-func (m *machines) failed(p *partition, err error) {
-	m.logger.Error().Err(err).Stringer("partition", p.tp).Stringer("phase", p.phase).Msg("state change failed")
+// failedAll logs the failures among results: one line for each kind, however many partitions it met.
+func (m *machines) failedAll(results map[*partition]error) {
+	kinds := map[string][]*partition{}
+	for p, err := range results {
+		if err != nil {
+			kinds[err.Error()] = append(kinds[err.Error()], p)
+		}
+	}
+	for kind, partitions := range kinds {
+		first := sorted(slices.Values(partitions))[0]
+		m.logger.Error().Str("error", kind).Int("partitions", len(partitions)).Stringer("first", first.tp).Msg("partitions did not change state")
+	}
 }
 
 // electionError is what ElectLeaders answers for a partition whose election failed.

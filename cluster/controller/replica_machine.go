@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"gokafka/cluster"
@@ -119,11 +120,8 @@ func (m *machines) offlineOnBroker(ctx context.Context, b *batch, replicas []par
 		}
 		led = again
 	}
-	for p, err := range results {
-		if err != nil && !(err == errNoState && p.topic.deleting) {
-			m.failed(p, err)
-		}
-	}
+	maps.DeleteFunc(results, func(p *partition, err error) bool { return err == errNoState && p.topic.deleting })
+	m.failedAll(results)
 	return nil
 }
 

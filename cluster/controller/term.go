@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,7 +36,9 @@ const rebalanceDelay = 5 * time.Second
 // start takes the cluster over. Every read arms its watch, so that nothing is missed; brokers hear who is alive before they hear
 // who leads, because a follower ignores a leader that it does not know.
 func (t *term) start(ctx context.Context) error {
-	if err := t.store.EnsureFeatures(ctx); err != nil {
+	if err := t.store.EnsureFeatures(ctx); errors.Is(err, metastore.ErrUnreadable) {
+		t.logger.Error().Err(err).Msg("ignoring finalized features")
+	} else if err != nil {
 		return err
 	}
 	if err := t.dropNotices(ctx); err != nil {
@@ -232,11 +235,8 @@ func (t *term) refreshStates(ctx context.Context, partitions []*partition) error
 	for _, w := range written {
 		w.p.setState(w.state)
 	}
-	for p, err := range results {
-		if err != errNoState {
-			t.failed(p, err)
-		}
-	}
+	maps.DeleteFunc(results, func(_ *partition, err error) bool { return err == errNoState })
+	t.failedAll(results)
 	return nil
 }
 

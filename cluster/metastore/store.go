@@ -258,7 +258,8 @@ func (s *Store) tryAllocateProducerIDs(ctx context.Context, broker cluster.Broke
 
 const maxProducerID = 1<<63 - 1
 
-// EnsureFeatures writes the empty set of finalized features, enabled, unless the node says so already (KIP-584).
+// EnsureFeatures writes the empty set of finalized features, enabled, unless the node says so already (KIP-584). A node that cannot be
+// understood is left alone: ErrUnreadable.
 func (s *Store) EnsureFeatures(ctx context.Context) error {
 	r, err := s.read(ctx, Read{Path: PathFeature})
 	fresh := featureForm{Features: map[string]featureLevel{}, Version: 2, Status: featuresEnabled}
@@ -270,7 +271,7 @@ func (s *Store) EnsureFeatures(ctx context.Context) error {
 	}
 	var f featureForm
 	if err := decode(PathFeature, r.Data, &f); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	if f.Status == featuresEnabled {
 		return nil

@@ -5,6 +5,7 @@ package zktest_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"gokafka/cluster/metastore"
 	"gokafka/cluster/metastore/treetest"
 	"gokafka/cluster/metastore/zktest"
+	"gokafka/protocol"
 )
 
 func connect(t *testing.T, address string) *metastore.ZooKeeper {
@@ -117,6 +119,89 @@ func TestExpiry(t *testing.T) {
 	second, err := registration.Register(t.Context())
 	if err != nil || second <= first {
 		t.Fatalf("epoch %d after %d, %v", second, first, err)
+	}
+}
+
+// TestElectionRace is case 29 over real sessions: of those that claim at once one wins, and no epoch comes twice.
+func TestElectionRace(t *testing.T) {
+	const brokers, rounds = 3, 50
+	server := zktest.Start(t)
+	stores := make([]*metastore.Store, brokers)
+	for i := range stores {
+		stores[i] = metastore.New(connect(t, server.Address))
+	}
+	for round := range rounds {
+		claims := make(chan metastore.Claim, brokers)
+		var wg sync.WaitGroup
+		for i, s := range stores {
+			wg.Go(func() {
+				claim, err := s.ClaimController(t.Context(), cluster.BrokerID(i))
+				if err == nil {
+					claims <- claim
+				} else if !errors.Is(err, metastore.ErrNotElected) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		close(claims)
+		won := <-claims
+		if second, more := <-claims; more || won.Epoch != cluster.ControllerEpoch(round+1) {
+			t.Fatalf("round %d: %+v and %+v", round, won, second)
+		}
+		if err := stores[won.ID].ReleaseController(t.Context(), won); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTenThousandPartitions writes and reads what a large topic needs, and deletes it.
+func TestTenThousandPartitions(t *testing.T) {
+	const partitions = 10_000
+	server := zktest.Start(t)
+	s := metastore.New(connect(t, server.Address))
+	if err := s.CreatePersistentPaths(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	claim, err := s.ClaimController(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := metastore.Topic{Name: "wide", ID: protocol.NewTopicID(), Partitions: map[int32]cluster.Assignment{}}
+	var states []metastore.PartitionState
+	var tps []protocol.TopicPartition
+	for p := range int32(partitions) {
+		topic.Partitions[p] = cluster.Assignment{Replicas: []cluster.BrokerID{1, 2, 3}}
+		tps = append(tps, protocol.TopicPartition{Topic: "wide", Partition: p})
+		states = append(states, metastore.PartitionState{TopicPartition: tps[p], LeaderAndISR: cluster.LeaderAndISR{Leader: 1, ISR: []cluster.BrokerID{1, 2, 3}}})
+	}
+	begin := time.Now()
+	if errs, err := s.CreateTopics(t.Context(), []metastore.NewTopic{{Topic: topic}}); err != nil || errs[0] != nil {
+		t.Fatal(errs, err)
+	}
+	results, err := s.CreatePartitionStates(t.Context(), claim, states)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("created in %s", time.Since(begin))
+	for i, r := range results {
+		if r.Err != nil {
+			t.Fatalf("partition %d: %v", i, r.Err)
+		}
+	}
+	begin = time.Now()
+	read, err := s.PartitionStates(t.Context(), tps)
+	if err != nil || read[partitions-1].Err != nil {
+		t.Fatal(err, read[partitions-1])
+	}
+	t.Logf("read in %s", time.Since(begin))
+	begin = time.Now()
+	if err := s.DeleteTopics(t.Context(), claim, []string{"wide"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("deleted in %s", time.Since(begin))
+	if there, err := s.TopicExists(t.Context(), "wide"); err != nil || there {
+		t.Fatal(there, err)
 	}
 }
 
