@@ -36,6 +36,7 @@ func alterPartitionReassignments(r reassigner) API {
 			resp.ErrorCode, resp.ErrorMessage = protocol.CodeOf(err), admin.MessageOf(err)
 			return resp, nil
 		}
+		resp.ErrorMessage = new("")
 		for topic, tps := range byTopic(results) {
 			t := kmsg.NewAlterPartitionAssignmentsResponseTopic()
 			t.Topic = topic

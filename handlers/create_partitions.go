@@ -35,7 +35,7 @@ func createPartitions(a active, grower topicGrower) API {
 		for _, t := range req.Topics {
 			switch {
 			case !isActive:
-				resp.Topics = append(resp.Topics, partitionsResult(t.Topic, kerr.NotController))
+				resp.Topics = append(resp.Topics, partitionsResult(t.Topic, &admin.Error{Code: kerr.NotController}))
 			case count[t.Topic] > 1:
 				resp.Topics = append(resp.Topics, partitionsResult(t.Topic, &admin.Error{Code: kerr.InvalidRequest, Message: "Duplicate topic in request."}))
 				count[t.Topic] = -1 // answered once

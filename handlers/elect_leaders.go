@@ -39,7 +39,10 @@ func electLeaders(i clusterImage, elector leaderElector) API {
 			ctx, cancel = context.WithTimeout(ctx, timeout)
 			defer cancel()
 		}
-		results, err := elector.ElectLeaders(ctx, req.Version >= 1 && req.ElectionType == 1, partitions)
+		results, err := elect(ctx, elector, req, partitions)
+		if errors.Is(err, kerr.UnknownServerError) {
+			resp.ErrorCode = kerr.UnknownServerError.Code
+		}
 		if err != nil {
 			results = map[protocol.TopicPartition]error{}
 			for _, tp := range partitions {
@@ -54,6 +57,17 @@ func electLeaders(i clusterImage, elector leaderElector) API {
 		}
 		return resp, nil
 	})
+}
+
+// errElectionType is the answer to a kind of election that does not exist: as when the request could not be handled.
+var errElectionType = &admin.Error{Code: kerr.UnknownServerError}
+
+func elect(ctx context.Context, elector leaderElector, req *kmsg.ElectLeadersRequest, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
+	const preferred, unclean = 0, 1
+	if req.ElectionType != preferred && req.ElectionType != unclean {
+		return nil, errElectionType
+	}
+	return elector.ElectLeaders(ctx, req.ElectionType == unclean, partitions)
 }
 
 func electable(req *kmsg.ElectLeadersRequest) []protocol.TopicPartition {

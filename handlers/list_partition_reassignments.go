@@ -21,6 +21,7 @@ func listPartitionReassignments(r reassigner) API {
 			resp.ErrorCode, resp.ErrorMessage = protocol.CodeOf(err), admin.MessageOf(err)
 			return resp, nil
 		}
+		resp.ErrorMessage = new("")
 		for topic, tps := range byTopic(running) {
 			t := kmsg.NewListPartitionReassignmentsResponseTopic()
 			t.Topic = topic

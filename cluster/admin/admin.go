@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,7 +76,8 @@ func refuse(code *kerr.Error, text string, args ...any) error {
 }
 
 // MessageOf is the text that a client gets with an error; nil for none. What the client did not cause is not explained to it, since
-// the text might hold what it must not see.
+// the text might hold what it must not see. An error of another package is explained when it is one of Kafka's own, alone or with
+// a text behind it.
 func MessageOf(err error) *string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Message == "" {
@@ -85,6 +87,16 @@ func MessageOf(err error) *string {
 	}
 	if e, ok := errors.AsType[*config.InvalidError](err); ok {
 		return &e.Message
+	}
+	code, ok := errors.AsType[*kerr.Error](err)
+	if !ok {
+		return nil
+	}
+	if err == error(code) {
+		return new(strings.TrimSuffix(code.Description, ".") + ".")
+	}
+	if text, ok := strings.CutPrefix(err.Error(), code.Error()+": "); ok {
+		return &text
 	}
 	return nil
 }
