@@ -2,6 +2,7 @@ package log
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -23,6 +24,8 @@ type entryFile struct {
 	file  *file
 	width int // bytes of an entry
 	key   func(entry []byte) int64
+	// follows reports whether an entry can come after another, which is nil before the first.
+	follows func(before, entry []byte) bool
 
 	mu        sync.RWMutex
 	written   int     // entries in the file
@@ -85,7 +88,7 @@ func (e *entryFile) sealLocked() error {
 // addFencesLocked notes the pages that begin in the tail, if those before it are known.
 func (e *entryFile) addFencesLocked() {
 	page := e.pageEntries()
-	if len(e.fences) != (e.tailStart+page-1)/page {
+	if !e.fencesLoadedLocked() {
 		return
 	}
 	for i := len(e.fences) * page; i < e.countLocked(); i += page {
@@ -161,7 +164,7 @@ func (e *entryFile) last(buf []byte) (ok bool, err error) {
 
 // floor copies the last entry whose key is not above the given one to buf; ok is false if there is none.
 func (e *entryFile) floor(key int64, buf []byte) (ok bool, err error) {
-	if err := e.loadFences(); err != nil {
+	if err := e.load(); err != nil {
 		return false, err
 	}
 	e.mu.RLock()
@@ -191,30 +194,64 @@ func (e *entryFile) floorIn(b []byte, key int64, buf []byte) bool {
 	return true
 }
 
-// loadFences reads the first key of every page that was written before this process, once.
-func (e *entryFile) loadFences() error {
+// load reads what was written before this process, once: the first key of every page is kept. Entries that are not in order are damaged, and
+// then all are dropped: without an index the log is read from the segment's begin.
+func (e *entryFile) load() error {
 	e.mu.RLock()
-	page := e.pageEntries()
-	loaded := len(e.fences) == (e.tailStart+page-1)/page
+	loaded := e.fencesLoadedLocked()
 	e.mu.RUnlock()
 	if loaded {
 		return nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.file.use(func(file vfs.File) error {
-		entry := make([]byte, e.width)
-		e.fences = make([]int64, 0, (e.tailStart+page-1)/page)
-		for i := 0; i < e.tailStart; i += page {
-			if _, err := file.ReadAt(entry, int64(i*e.width)); err != nil {
-				e.fences = nil
-				return fmt.Errorf("read index: %w", err)
+	if e.fencesLoadedLocked() {
+		return nil
+	}
+	fences, ok, err := e.readFencesLocked()
+	if err != nil {
+		return fmt.Errorf("read index: %w", err)
+	}
+	if !ok {
+		return e.keepLocked(0)
+	}
+	e.fences = fences
+	return nil
+}
+
+func (e *entryFile) fencesLoadedLocked() bool {
+	page := e.pageEntries()
+	return len(e.fences) == (e.tailStart+page-1)/page
+}
+
+func (e *entryFile) readFencesLocked() (fences []int64, ok bool, err error) {
+	var before []byte
+	buf := make([]byte, e.pageEntries()*e.width)
+	last := make([]byte, e.width)
+	err = e.file.use(func(file vfs.File) error {
+		for first := 0; first < e.tailStart; first += e.pageEntries() {
+			page := buf[:min(e.pageEntries(), e.tailStart-first)*e.width]
+			if _, err := file.ReadAt(page, int64(first*e.width)); err != nil {
+				return err
 			}
-			e.fences = append(e.fences, e.key(entry))
+			fences = append(fences, e.key(page))
+			for ; len(page) > 0; page = page[e.width:] {
+				if !e.follows(before, page) {
+					return errDamaged
+				}
+				before = last
+				copy(before, page)
+			}
 		}
 		return nil
 	})
+	if err == errDamaged {
+		return nil, false, nil
+	}
+	return fences, err == nil, err
 }
+
+var errDamaged = errors.New("index entries are out of order")
 
 // searchLocked finds the first entry that accept accepts, as it does all after it; the number of entries if there is none.
 func (e *entryFile) searchLocked(accept func(entry []byte) bool) (int, error) {
@@ -231,6 +268,9 @@ func (e *entryFile) searchLocked(accept func(entry []byte) bool) (int, error) {
 
 // first copies the first entry that accept accepts, as it does all after it, to buf.
 func (e *entryFile) first(buf []byte, accept func(entry []byte) bool) (ok bool, err error) {
+	if err := e.load(); err != nil {
+		return false, err
+	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	i, err := e.searchLocked(accept)
@@ -242,6 +282,9 @@ func (e *entryFile) first(buf []byte, accept func(entry []byte) bool) (ok bool, 
 
 // truncate keeps the entries before the first one that drop accepts.
 func (e *entryFile) truncate(drop func(entry []byte) bool) error {
+	if err := e.load(); err != nil {
+		return err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	keep, err := e.searchLocked(drop)

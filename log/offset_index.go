@@ -15,7 +15,16 @@ type OffsetIndex struct {
 }
 
 func newOffsetIndex(f *file) *OffsetIndex {
-	return &OffsetIndex{entryFile: entryFile{file: f, width: offsetEntrySize, key: int32Key}, base: f.base}
+	return &OffsetIndex{entryFile: entryFile{file: f, width: offsetEntrySize, key: int32Key, follows: offsetEntryFollows}, base: f.base}
+}
+
+// offsetEntryFollows: offset and byte ascend. The first batch never gets an entry.
+func offsetEntryFollows(before, entry []byte) bool {
+	offset, position := int32Key(entry), int32Key(entry[4:])
+	if before == nil {
+		return offset > 0 && position > 0
+	}
+	return offset > int32Key(before) && position > int32Key(before[4:])
 }
 
 // add notes the batch that ends with the offset and begins at the byte.
@@ -56,7 +65,7 @@ func (x *OffsetIndex) lookup(offset int64) (offsetEntry, error) {
 func (x *OffsetIndex) lastEntry() (offsetEntry, error) {
 	var b [offsetEntrySize]byte
 	ok, err := x.last(b[:])
-	if !ok || err != nil {
+	if !ok || err != nil || !offsetEntryFollows(nil, b[:]) {
 		return noOffsetEntry, err
 	}
 	return x.parse(b[:]), nil

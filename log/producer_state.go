@@ -208,8 +208,9 @@ func (m *producerStateManager) startVerification(id int64, sequence int32, epoch
 
 // staged is the state of a producer as it will be once the batches are in the log.
 type staged struct {
-	id    int64
-	entry producerEntry
+	id            int64
+	entry         producerEntry
+	transactional bool // some batch is
 }
 
 // stagedAppend gathers what an append will change, so that a failed write changes nothing. It is reused.
@@ -228,15 +229,15 @@ func (s *stagedAppend) reset() {
 // stagedLinear is up to how many producers are searched one by one.
 const stagedLinear = 8
 
-func (s *stagedAppend) producer(m *producerStateManager, id int64) *producerEntry {
+func (s *stagedAppend) producer(m *producerStateManager, id int64) *staged {
 	if len(s.producers) <= stagedLinear {
 		for i := range s.producers {
 			if s.producers[i].id == id {
-				return &s.producers[i].entry
+				return &s.producers[i]
 			}
 		}
 	} else if i, ok := s.index[id]; ok {
-		return &s.producers[i].entry
+		return &s.producers[i]
 	}
 	current := m.producers[id]
 	if current == nil {
@@ -246,7 +247,7 @@ func (s *stagedAppend) producer(m *producerStateManager, id int64) *producerEntr
 	if n := len(s.producers); n > stagedLinear {
 		s.reindex(n)
 	}
-	return &s.producers[len(s.producers)-1].entry
+	return &s.producers[len(s.producers)-1]
 }
 
 func (s *stagedAppend) reindex(n int) {
@@ -264,7 +265,9 @@ func (s *stagedAppend) reindex(n int) {
 // stage checks a batch of an idempotent producer against the state and notes what it will change. first is where the batch will lie.
 func (m *producerStateManager) stage(s *stagedAppend, b protocol.Batch, o AppendOptions, first Position) error {
 	id := b.ProducerID()
-	e := s.producer(m, id)
+	p := s.producer(m, id)
+	p.transactional = p.transactional || b.Transactional()
+	e := &p.entry
 	if b.Control() {
 		return m.stageMarker(s, id, e, b, o.Origin)
 	}
@@ -352,10 +355,14 @@ func readMarker(b protocol.Batch) (m protocol.Marker, timestamp int64, ok bool, 
 	return m, r.Record().Timestamp, err == nil, err
 }
 
-// apply takes over what was staged, except that completed transactions are left to complete.
+// apply takes over what was staged, except that completed transactions are left to complete. A verification has served once a batch of the
+// transaction, or its marker, is in the log.
 func (m *producerStateManager) apply(s *stagedAppend) {
 	for i := range s.producers {
 		p := &s.producers[i]
+		if p.transactional {
+			delete(m.verifications, p.id)
+		}
 		if current := m.producers[p.id]; current != nil {
 			*current = p.entry
 			continue
@@ -368,9 +375,6 @@ func (m *producerStateManager) apply(s *stagedAppend) {
 	}
 	m.ongoing = append(m.ongoing, s.started...)
 }
-
-// noteTransactional forgets the verification of a producer whose transactional batch, or marker, is in the log.
-func (m *producerStateManager) noteTransactional(id int64) { delete(m.verifications, id) }
 
 // stableAfter is the last stable offset once the transaction is complete, high watermark aside.
 func (m *producerStateManager) stableAfter(c completedTxn) int64 {

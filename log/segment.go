@@ -333,7 +333,7 @@ func (s *Segment) nextOffsetFrom(entry offsetEntry) (int64, error) {
 }
 
 // largestTimestamp is the segment's largest timestamp and the last offset of the batch that has it. Of a segment that was loaded it is the
-// last entry of the time index, unless batches after that entry exceed it, which only happens when the index was damaged.
+// last entry of the time index, if that is true to its batch, or a later batch exceeds it, as when the index was damaged.
 func (s *Segment) largestTimestamp() (timeEntry, error) {
 	if e, known := s.times.largest(); known {
 		return e, nil
@@ -342,12 +342,16 @@ func (s *Segment) largestTimestamp() (timeEntry, error) {
 	if err != nil {
 		return e, err
 	}
-	from, err := s.offsets.lookup(e.offset)
-	if err != nil {
+	from := noOffsetEntry
+	if ok, err := s.confirms(e); err != nil {
+		return e, err
+	} else if !ok {
+		e = s.times.none()
+	} else if from, err = s.offsets.lastEntry(); err != nil {
 		return e, err
 	}
-	if last, err := s.offsets.lastEntry(); err == nil && e.timestamp != protocol.NoTimestamp {
-		from = last
+	if int64(from.position) > s.Size() {
+		from, e = noOffsetEntry, s.times.none()
 	}
 	err = s.scan(int64(from.position), s.Size(), func(_ int64, head protocol.Batch) bool {
 		if head.MaxTimestamp() > e.timestamp {
@@ -359,6 +363,19 @@ func (s *Segment) largestTimestamp() (timeEntry, error) {
 		s.times.setMax(e)
 	}
 	return e, err
+}
+
+// confirms reports whether the batch of a time entry has its timestamp.
+func (s *Segment) confirms(e timeEntry) (bool, error) {
+	if e.timestamp == protocol.NoTimestamp {
+		return false, nil
+	}
+	p, ok, err := s.locate(e.offset, s.Size())
+	if err != nil || !ok {
+		return false, err
+	}
+	head, err := s.head(p.at, s.Size())
+	return err == nil && head.MaxTimestamp() == e.timestamp, err
 }
 
 // closeIndexes writes what the indexes hold in memory: no more batches will come. The last time entry is the segment's largest timestamp.

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"io"
 	"os"
 
 	"gokafka/log/vfs"
@@ -55,6 +56,9 @@ func (s *Slice) File() (f *os.File, position int64) {
 
 // ReadAt reads from the slice.
 func (s *Slice) ReadAt(p []byte, offset int64) (int, error) {
+	if s.open == nil {
+		return 0, io.EOF
+	}
 	return s.open.ReadAt(p[:min(int64(len(p)), max(int64(s.length)-offset, 0))], s.at+offset)
 }
 

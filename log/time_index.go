@@ -25,7 +25,16 @@ type TimeIndex struct {
 }
 
 func newTimeIndex(f *file) *TimeIndex {
-	return &TimeIndex{entryFile: entryFile{file: f, width: timeEntrySize, key: int64Key}, base: f.base}
+	return &TimeIndex{entryFile: entryFile{file: f, width: timeEntrySize, key: int64Key, follows: timeEntryFollows}, base: f.base}
+}
+
+// timeEntryFollows: timestamp and offset ascend.
+func timeEntryFollows(before, entry []byte) bool {
+	timestamp, offset := int64Key(entry), int32Key(entry[8:])
+	if before == nil {
+		return timestamp >= 0 && offset >= 0
+	}
+	return timestamp > int64Key(before) && offset > int32Key(before[8:])
 }
 
 func (x *TimeIndex) none() timeEntry {

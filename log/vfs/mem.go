@@ -46,7 +46,7 @@ func (m *Mem) SetLimit(bytes int64) {
 
 // Crash returns what a disk would hold after a power cut at this moment; m is not changed and can go on. Content and names that were
 // synced are there. Of the others each write is kept whole, kept in part or lost, and each directory keeps a prefix of its changes;
-// keep is the chance, from 0 to 1, that something unsynced survives; with 1 everything does, as when only the process is killed. The same
+// keep is the chance, from 0 to 1, that something unsynced survives; with 1 everything does, as when only the process is killed, and rnd is not used. The same
 // source of randomness gives the same disk.
 func (m *Mem) Crash(rnd *rand.Rand, keep float64) *Mem {
 	m.mu.Lock()
@@ -112,7 +112,7 @@ func (n *memNode) crash(rnd *rand.Rand, keep float64, done map[*memNode]*memNode
 	done[n] = c
 	left := copyEntries(n.durableEntries)
 	for _, op := range n.pendingEntries {
-		if rnd.Float64() >= keep {
+		if keep < 1 && rnd.Float64() >= keep {
 			break
 		}
 		op.apply(left)
@@ -128,7 +128,7 @@ func (n *memNode) crash(rnd *rand.Rand, keep float64, done map[*memNode]*memNode
 func (n *memNode) crashData(rnd *rand.Rand, keep float64) []byte {
 	data := slices.Clone(n.durable)
 	for _, w := range n.pending {
-		if rnd.Float64() >= keep {
+		if keep < 1 && rnd.Float64() >= keep {
 			continue
 		}
 		if w.data == nil {
