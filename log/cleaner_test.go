@@ -58,7 +58,7 @@ func (c *compacting) open() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if c.l, err = c.m.Create(tp0, CreateOptions{IsNew: true}); err != nil {
+	if c.l, err = c.m.Create(protocol.TopicPartition{Topic: "t"}, CreateOptions{IsNew: true}); err != nil {
 		c.t.Fatal(err)
 	}
 }
