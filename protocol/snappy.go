@@ -44,7 +44,7 @@ func newSnappyDecoder(src []byte) (decompressor, error) {
 
 func (d *snappyDecoder) release() {
 	d.src = nil
-	d.blocks.reset(nil)
+	d.blocks.shrink()
 	snappyDecoders.Put(d)
 }
 

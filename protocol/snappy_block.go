@@ -4,15 +4,27 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
+
+	"github.com/klauspost/compress/s2"
 )
 
-// snappyWindow is how far back a copy may reach. The format allows more, but every compressor works in blocks of 64 KiB.
-const snappyWindow = 64 << 10
+// Bounds of a block's decoding. A block that says it is at most snappyWholeMax bytes is decoded at once, which is faster. Of a larger one, copies
+// may reach snappyWindow back: the format has no limit, but every encoder works in blocks of 64 KiB, or of 4 MiB (Go's s2).
+const (
+	snappyWindow   = 4 << 20
+	snappyWholeMax = 1 << 20
+	snappyChunk    = 128 << 10 // decoded in one go when streaming
+	snappySmall    = 512 << 10 // sizes of the buffer
+	snappyFull     = snappyWindow + 2<<20
+	snappyKept     = 256 << 10 // largest buffer that goes back to the pool
+)
 
 var errSnappy = errors.New("malformed snappy block")
 
-// snappyBlock decodes one block of the snappy format as a stream: whatever length the block claims, memory is one window and what is
-// being handed out. It takes strictly snappy; the s2 extensions that Go's usual decompressor lets through would fail at Java consumers.
+// snappyBlock decodes one block of the snappy format. A large one is decoded as a stream: whatever length the block claims, memory is one window
+// and what is being handed out. It takes strictly snappy; the s2 extensions that the decoder for small blocks would let through fail at Java
+// consumers.
 type snappyBlock struct {
 	src     []byte // elements to come
 	left    int    // bytes that the block still owes, by its own claim
@@ -23,6 +35,14 @@ type snappyBlock struct {
 
 func (s *snappyBlock) reset(src []byte) {
 	*s = snappyBlock{src: src, out: s.out[:0]}
+}
+
+// shrink lets a large buffer go.
+func (s *snappyBlock) shrink() {
+	if cap(s.out) > snappyKept {
+		s.out = nil
+	}
+	s.reset(nil)
 }
 
 // start begins a block at its length.
@@ -36,7 +56,63 @@ func (s *snappyBlock) start(block []byte) error {
 	if s.left == 0 && len(s.src) > 0 {
 		return errSnappy
 	}
+	if s.left > snappyWholeMax || !strictSnappy(s.src) {
+		return nil
+	}
+	return s.whole(block)
+}
+
+// whole decodes the block at once.
+func (s *snappyBlock) whole(block []byte) error {
+	if cap(s.out) < s.left {
+		s.out = make([]byte, 0, s.left)
+	}
+	out, err := s2.Decode(s.out[:s.left], block)
+	if err != nil {
+		return errSnappy
+	}
+	s.out, s.src, s.left = out, nil, 0
 	return nil
+}
+
+// strictSnappy reports whether a block has none of s2's extensions, which are copies with offset 0. It may be malformed.
+func strictSnappy(b []byte) bool {
+	for i := 0; i < len(b); {
+		switch tag := b[i]; tag & 3 {
+		case 0:
+			n, used := int(tag>>2), 1
+			if n >= 60 {
+				if used += n - 59; i+used > len(b) {
+					return true
+				}
+				n = littleEndian(b[i+1 : i+used])
+			}
+			i += used + n + 1
+		case 1:
+			if i+1 < len(b) && tag>>5 == 0 && b[i+1] == 0 {
+				return false
+			}
+			i += 2
+		case 2:
+			if i+2 < len(b) && b[i+1]|b[i+2] == 0 {
+				return false
+			}
+			i += 3
+		case 3:
+			if i+4 < len(b) && b[i+1]|b[i+2]|b[i+3]|b[i+4] == 0 {
+				return false
+			}
+			i += 5
+		}
+	}
+	return true
+}
+
+func littleEndian(b []byte) (n int) {
+	for i := len(b) - 1; i >= 0; i-- {
+		n = n<<8 | int(b[i])
+	}
+	return n
 }
 
 // Read hands out decoded bytes; io.EOF is the end of the block.
@@ -59,7 +135,7 @@ func (s *snappyBlock) fill() error {
 		return io.EOF
 	}
 	s.slide()
-	for s.left > 0 && len(s.out) < 2*snappyWindow {
+	for end := s.read + snappyChunk; s.left > 0 && len(s.out) < end; {
 		if err := s.element(); err != nil {
 			return err
 		}
@@ -67,12 +143,16 @@ func (s *snappyBlock) fill() error {
 	return nil
 }
 
-// slide drops what no copy can reach any more.
+// slide makes room for another chunk: the buffer grows to its full size once it is needed, and then what no copy can reach any more is dropped.
 func (s *snappyBlock) slide() {
-	if s.out == nil {
-		s.out = make([]byte, 0, 2*snappyWindow+64)
-	}
-	if len(s.out) > snappyWindow {
+	const room = snappyChunk + 64 // a copy of 64 bytes may begin one byte before a chunk is full
+	switch {
+	case cap(s.out)-len(s.out) >= room:
+	case len(s.out) < snappySmall-room:
+		s.out = slices.Grow(s.out, snappySmall-len(s.out))
+	case cap(s.out) < snappyFull:
+		s.out = slices.Grow(s.out, snappyFull-len(s.out))
+	default:
 		s.out = s.out[:copy(s.out, s.out[len(s.out)-snappyWindow:])]
 	}
 	s.read = len(s.out)
@@ -119,10 +199,7 @@ func (s *snappyBlock) beginLiteral(n int) error {
 		if len(s.src) < used {
 			return errSnappy
 		}
-		n = 0
-		for i := used - 1; i > 0; i-- {
-			n = n<<8 | int(s.src[i])
-		}
+		n = littleEndian(s.src[1:used])
 	}
 	s.src = s.src[used:]
 	s.literal = n + 1
@@ -133,7 +210,7 @@ func (s *snappyBlock) beginLiteral(n int) error {
 }
 
 func (s *snappyBlock) copyLiteral() error {
-	n := min(s.literal, cap(s.out)-len(s.out))
+	n := min(s.literal, snappyChunk, cap(s.out)-len(s.out))
 	s.out = append(s.out, s.src[:n]...)
 	s.src = s.src[n:]
 	s.literal -= n
