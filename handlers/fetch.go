@@ -74,6 +74,7 @@ type fetching struct {
 	answers []protocol.FetchPartition // of wants: first those that were read, then those that do not exist
 	told    []bool                    // of answers
 	topics  []protocol.FetchTopic
+	seen    map[sessionKey]int // empty between uses
 }
 
 var fetchings = sync.Pool{New: func() any { return new(fetching) }}
@@ -84,7 +85,7 @@ func (f *fetching) recycle() {
 	clear(f.results)
 	clear(f.answers)
 	clear(f.topics)
-	*f = fetching{wants: f.wants[:0], reads: f.reads[:0], results: f.results[:0], answers: f.answers[:0], told: f.told[:0], topics: f.topics[:0]}
+	*f = fetching{wants: f.wants[:0], reads: f.reads[:0], results: f.results[:0], answers: f.answers[:0], told: f.told[:0], topics: f.topics[:0], seen: f.seen}
 	fetchings.Put(f)
 }
 
@@ -95,6 +96,9 @@ func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax in
 	}
 	x, wants := sessions.resolve(f.request, image, now(), f.wants)
 	f.wants = wants
+	if x.session == nil {
+		f.dropRepeats()
+	}
 	resp := protocol.FetchResponse{Version: f.request.Version}
 	if x.err != nil {
 		resp.ErrorCode = protocol.CodeOf(x.err)
@@ -138,6 +142,28 @@ func unread(partition int32, err error) protocol.FetchPartition {
 	a := protocol.NewFetchPartition(partition, protocol.CodeOf(err))
 	a.NullRecords, a.AbortedTransactions = true, []protocol.AbortedTransaction{}
 	return a
+}
+
+// dropRepeats leaves one of a partition that is named more than once: in the place of the first, with the wishes of the last.
+func (f *fetching) dropRepeats() {
+	if len(f.wants) < 2 {
+		return
+	}
+	if f.seen == nil {
+		f.seen = map[sessionKey]int{}
+	}
+	kept := f.wants[:0]
+	for _, q := range f.wants {
+		key := keyOf(&q)
+		if i, again := f.seen[key]; again {
+			kept[i] = q
+			continue
+		}
+		f.seen[key] = len(kept)
+		kept = append(kept, q)
+	}
+	clear(f.seen)
+	f.wants = kept
 }
 
 func (f *fetching) replicaID() cluster.BrokerID {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -129,9 +130,9 @@ func (p *production) refusal() error {
 		for j := range p.request.Topics[i].Partitions {
 			b, _, err := protocol.NextBatch(p.request.Topics[i].Partitions[j].Records)
 			switch {
-			case err != nil:
+			case err != nil && unreadable(p.request.Topics[i].Partitions[j].Records):
 				return err
-			case b == nil || !b.Transactional():
+			case err != nil || b == nil || !b.Transactional():
 				continue
 			case p.request.TransactionID == nil:
 				return errNoTxnID
@@ -145,6 +146,13 @@ func (p *production) refusal() error {
 		return errManyProducers
 	}
 	return nil
+}
+
+// unreadable reports whether bytes of which no batch can be made are not even one by their first look: too short for any
+// magic, or of none. Apache Kafka then refuses the whole request.
+func unreadable(records []byte) bool {
+	const sizeAt, sizeMin, magicAt = 8, 14, 16
+	return int32(binary.BigEndian.Uint32(records[sizeAt:])) < sizeMin || records[magicAt] > 2
 }
 
 // partition appends the records of one partition and fills in its answer.
