@@ -47,7 +47,12 @@ func (e *ear) DirectoryFailed(dir log.DirStatus) { e.said = append(e.said, "fail
 
 func newBroker(t testing.TB, change ...func(*Options)) *broker {
 	t.Helper()
-	logs, err := log.Open(log.ManagerOptions{FS: vfs.NewMem(), Dirs: []string{"/data"}, Identity: log.Identity{ClusterID: "c", BrokerID: 1}})
+	return newBrokerOn(t, vfs.NewMem(), "/data", change...)
+}
+
+func newBrokerOn(t testing.TB, fsys vfs.FS, dir string, change ...func(*Options)) *broker {
+	t.Helper()
+	logs, err := log.Open(log.ManagerOptions{FS: fsys, Dirs: []string{dir}, Identity: log.Identity{ClusterID: "c", BrokerID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -883,7 +888,7 @@ func TestJournal(t *testing.T) {
 
 // BenchmarkProduce appends batches of 64 KiB to one partition.
 func BenchmarkProduce(b *testing.B) {
-	m := newBroker(b)
+	m := newBrokerOn(b, vfs.OS{}, b.TempDir())
 	m.lead(0, 1)
 	records := batch(b, 64<<10/97)
 	buf := make([]byte, len(records))
@@ -899,7 +904,7 @@ func BenchmarkProduce(b *testing.B) {
 
 // BenchmarkFetch reads one batch of 64 KiB from one partition.
 func BenchmarkFetch(b *testing.B) {
-	m := newBroker(b)
+	m := newBrokerOn(b, vfs.OS{}, b.TempDir())
 	m.lead(0, 1)
 	for range 20 {
 		if _, err := m.Append(tp0, batch(b, 64<<10/97), AcksAll, log.AppendOptions{}); err != nil {
