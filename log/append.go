@@ -274,7 +274,9 @@ func (l *Log) commitStagedLocked(active *Segment, end int64) error {
 		l.producers.complete(c)
 	}
 	l.producers.end = end
-	l.publishLocked(*l.offsets.Load())
+	if len(l.staged.started)+len(l.staged.completed) > 0 {
+		l.publishLocked(*l.offsets.Load())
+	}
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // entryPageBytes is the unit in which an index is written while its segment is active, and read by a lookup.
-const entryPageBytes = 4096
+const entryPageBytes = scanWindow
 
 // entryFile is a file of fixed-size, ascending entries: an offset index or a time index. The newest entries, less than a page, are in memory
 // until the page is full, the log is flushed or the segment is closed; so an append costs a system call every 512 entries, which is every
@@ -177,7 +177,8 @@ func (e *entryFile) floor(key int64, buf []byte) (ok bool, err error) {
 		return false, nil
 	}
 	first := page * e.pageEntries()
-	var space [entryPageBytes]byte
+	space := scanWindows.Get().(*[scanWindow]byte)
+	defer scanWindows.Put(space)
 	entries := space[:min(e.tailStart-first, e.pageEntries())*e.width]
 	if _, err := e.file.readAt(entries, int64(first*e.width)); err != nil {
 		return false, fmt.Errorf("read index page: %w", err)
