@@ -55,8 +55,12 @@ var errTooManyFromIP = errors.New("too many connections from the address")
 
 // admission counts connections and says which may come in. A protected listener, that of the brokers where clients have
 // another, is not held to the broker's limits: instead connections of the others make room.
+//
+// Whatever the limits say, connections leave a quarter of the process's descriptors to files: without them the log could not
+// write, and would take its directories for broken.
 type admission struct {
 	protected string // name of the protected listener, or empty
+	most      int    // as many as there are descriptors for
 
 	mu         sync.Mutex
 	limits     Limits
@@ -69,7 +73,7 @@ type admission struct {
 
 func newAdmission(limits Limits, protected string) *admission {
 	return &admission{
-		protected: protected, limits: limits, changed: make(chan struct{}),
+		protected: protected, most: descriptorsMax() / 4 * 3, limits: limits, changed: make(chan struct{}),
 		byListener: map[string]int{}, byIP: map[netip.Addr]int{}, pace: map[string]*pacer{},
 	}
 }
@@ -120,7 +124,7 @@ func (a *admission) enter(listener string, ip netip.Addr) (full <-chan struct{},
 	if a.byListener[listener] >= a.limits.listener(listener).ConnectionsMax {
 		return a.changed, nil
 	}
-	if listener != a.protected && a.total >= a.limits.ConnectionsMax {
+	if listener != a.protected && a.total >= a.maxLocked() {
 		return a.changed, nil
 	}
 	if a.byIP[ip] >= a.limits.perIP(ip) {
@@ -147,8 +151,10 @@ func (a *admission) leave(listener string, ip netip.Addr) {
 func (a *admission) excess() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return max(0, a.total-a.limits.ConnectionsMax)
+	return max(0, a.total-a.maxLocked())
 }
+
+func (a *admission) maxLocked() int { return min(a.limits.ConnectionsMax, a.most) }
 
 // pacer spaces events out to a rate, after a burst of as many as a second may bring.
 type pacer struct{ next time.Time }

@@ -90,6 +90,21 @@ func TestConnectionsMax(t *testing.T) {
 	}
 }
 
+func TestConnectionsLeaveDescriptorsToFiles(t *testing.T) {
+	a := newAdmission(DefaultLimits(), "BROKERS")
+	if a.most >= descriptorsMax() || a.most <= 0 {
+		t.Fatalf("%d connections with %d descriptors", a.most, descriptorsMax())
+	}
+	a.most = 2
+	mustEnter(t, a, "A", ip1)
+	mustEnter(t, a, "A", ip1)
+	mustBeFull(t, a, "A", ip1)
+	mustEnter(t, a, "BROKERS", ip1)
+	if n := a.excess(); n != 1 {
+		t.Errorf("excess %d, want 1", n)
+	}
+}
+
 func TestPacer(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var p pacer

@@ -97,12 +97,20 @@ func (s *Server) admit(l *listener, nc *net.TCPConn) bool {
 			s.start(newConn(s, l, nc))
 			return true
 		}
+		s.noteFull(l)
 		select {
 		case <-full:
 		case <-s.stopping:
 			nc.Close()
 			return false
 		}
+	}
+}
+
+// noteFull says that connections wait for others to leave.
+func (s *Server) noteFull(l *listener) {
+	if s.noise.allow(l.addr().Addr(), time.Now()) {
+		s.logger.Warn().Str("listener", l.Name).Int("connections", s.connections()).Msg("new connections wait: as many as may are open")
 	}
 }
 
