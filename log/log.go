@@ -1,7 +1,9 @@
 package log
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"sort"
 	"sync"
@@ -47,6 +49,7 @@ type Log struct {
 
 	flushMu sync.Mutex  // one flush at a time
 	renamed atomic.Bool // a file was replaced since the directory was synced
+	retired atomic.Bool // the log is being deleted: whoever still works on its files may miss them
 }
 
 // Offsets is one consistent look at a log's marks: Start ≤ LastStable ≤ HighWatermark ≤ End.
@@ -140,6 +143,9 @@ func (l *Log) storage(op string, err error) error {
 	}
 	if _, known := err.(*StorageError); known {
 		return err
+	}
+	if l.retired.Load() && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %v is deleted", ErrStorage, l.tp)
 	}
 	return l.dir.fail(op+" "+l.tp.String(), err)
 }

@@ -401,7 +401,7 @@ func (m *Manager) flushDue() {
 
 func (m *Manager) checkpoint() {
 	for _, l := range m.logs.all() {
-		if err := errors.Join(l.storage("write epochs of", l.saveEpochs()), l.saveTopicID()); err != nil {
+		if err := errors.Join(l.storage("write epochs of", l.saveEpochs()), l.saveTopicID()); err != nil && !l.retired.Load() {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log's metadata could not be written")
 		}
 	}

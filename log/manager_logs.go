@@ -104,6 +104,7 @@ func (l *Log) retire(name string) error {
 		return err
 	}
 	l.closed = true
+	l.retired.Store(true)
 	l.activeLocked().letGo()
 	for _, s := range *l.segments.Load() {
 		for _, f := range s.files() {
