@@ -235,6 +235,11 @@ func (x *fetcher) truncate() {
 func (x *fetcher) fetch() bool {
 	x.mu.Lock()
 	asks := x.core.fetches(time.Now())
+	for i := range asks {
+		if l := x.partitions[asks[i].TopicPartition].View().Log; l != nil {
+			asks[i].LogStart = l.LogStartOffset()
+		}
+	}
 	x.mu.Unlock()
 	if len(asks) == 0 {
 		return false

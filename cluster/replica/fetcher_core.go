@@ -56,6 +56,7 @@ type FetchAsk struct {
 	Offset    int64
 	Epoch     cluster.LeaderEpoch // in which this follower believes
 	LastEpoch cluster.LeaderEpoch // of its last record
+	LogStart  int64               // where its log begins
 }
 
 // todo is what an answer asks the fetcher to do with the log.
@@ -105,7 +106,7 @@ func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
 	var asks []FetchAsk
 	for tp, s := range c.states {
 		if s.ready(now) && s.truncating == truncating {
-			asks = append(asks, FetchAsk{tp, s.offset, s.epoch, s.lastEpoch})
+			asks = append(asks, FetchAsk{TopicPartition: tp, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch})
 		}
 	}
 	slices.SortFunc(asks, func(a, b FetchAsk) int {

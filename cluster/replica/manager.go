@@ -87,6 +87,7 @@ type Manager struct {
 
 	alter   *alterPartition
 	closing chan struct{}
+	closed  sync.Once
 	wg      sync.WaitGroup
 }
 
@@ -129,12 +130,14 @@ func (m *Manager) every(interval time.Duration, f func()) {
 }
 
 // Close ends every wait and the background work, and writes the high watermarks. The logs stay open: they are their
-// manager's.
+// manager's. A second call does nothing.
 func (m *Manager) Close() {
-	close(m.closing)
-	m.alter.close()
-	m.wg.Wait()
-	m.checkpoint()
+	m.closed.Do(func() {
+		close(m.closing)
+		m.alter.close()
+		m.wg.Wait()
+		m.checkpoint()
+	})
 }
 
 func (m *Manager) shrinkISRs() {
