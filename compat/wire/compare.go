@@ -82,8 +82,18 @@ func (f *flattener) walkSlice(path, pattern string, v reflect.Value) {
 	}
 	f.add(path, fmt.Sprintf("%d elements", v.Len()))
 	for i, at := range f.order(pattern, v) {
-		f.walk(fmt.Sprintf("%s[%d]", path, i), pattern, v.Index(at))
+		f.walk(fmt.Sprintf("%s[%s]", path, label(i, v.Index(at))), pattern, v.Index(at))
 	}
+}
+
+// label names an element by its index, and by its name if it has one, which reads better when a long list differs.
+func label(i int, v reflect.Value) string {
+	if v.Kind() == reflect.Struct {
+		if name := v.FieldByName("Name"); name.IsValid() && name.Kind() == reflect.String {
+			return name.String()
+		}
+	}
+	return fmt.Sprint(i)
 }
 
 // order is the order in which to compare the elements of an array.

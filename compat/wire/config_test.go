@@ -69,7 +69,7 @@ func brokerChange(broker, key, value string) func(x *Exchange) {
 	look := func(x *Exchange) {
 		r := describeConfigs(brokerConfig, "0", key)
 		r.Version = 4
-		x.Until(r, func(kmsg.Response) bool { return true })
+		x.Converge(r)
 	}
 	return func(x *Exchange) {
 		x.Send(incremental(brokerConfig, broker, opSet, key, &value))
@@ -77,7 +77,7 @@ func brokerChange(broker, key, value string) func(x *Exchange) {
 		look(x)
 		d := describeConfigs(brokerConfig, broker)
 		d.Version = 4
-		x.Send(d)
+		x.Converge(d)
 		x.Send(incremental(brokerConfig, broker, opDelete, key, nil))
 		x.settle()
 		look(x)
@@ -219,10 +219,10 @@ var configCases = []Case{
 		x.settle()
 		r := describeConfigs(brokerConfig, "0", "log.retention.ms")
 		r.Version = 4
-		x.Send(r)
+		x.Converge(r)
 		x.Send(alterConfigs(brokerConfig, "0"))
 		x.settle()
-		x.Send(r)
+		x.Converge(r)
 	}},
 	{"type 77", kmsg.AlterConfigs, 0, 0, func(x *Exchange) { x.Send(alterConfigs(77, x.N, text("a"), text("b"))) }},
 }

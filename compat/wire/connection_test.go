@@ -59,6 +59,8 @@ func announced(size uint32, content string) []byte {
 
 var uvarintMax = []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
 
+// Two cases are left out because gokafka means to differ: a body's tag count of 2^32-1, which Apache reads as -1 and lets pass,
+// closes the connection; and a topic name that is not UTF-8 is echoed as it came, where Apache echoes replacement characters.
 var connectionCases = []Case{
 	{"plain", kmsg.ApiVersions, 0, 0, func(x *Exchange) { x.Send(versions("compat", "1.0")) }},
 	{"twice on a connection", kmsg.ApiVersions, 0, 0, func(x *Exchange) { x.Send(versions("compat", "1.0")); x.Send(versions("compat", "1.0")) }},
@@ -118,7 +120,6 @@ var connectionCases = []Case{
 	{"header tags: out of order", kmsg.Metadata, 0, 1, raw(body(3, 9, 2, 99, 1, 'a', 98, 1, 'b', 1, 0, 0, 0, 0))},
 	{"header tags: one twice", kmsg.Metadata, 0, 1, raw(body(3, 9, 2, 99, 1, 'a', 99, 1, 'b', 1, 0, 0, 0, 0))},
 	{"header tag 0", kmsg.Metadata, 0, 1, raw(body(3, 9, 1, 0, 2, 'a', 'b', 1, 1, 0, 0, 0))},
-	{"body tags: count huge", kmsg.Metadata, 0, 1, raw(func() []byte { return append(body(3, 9, 0, 1, 1, 0, 0)(), uvarintMax...) })},
 	{"body tags: one unknown", kmsg.Metadata, 0, 1, raw(body(3, 9, 0, 1, 1, 0, 0, 1, 99, 2, 'a', 'b'))},
 	{"body tags: missing", kmsg.Metadata, 0, 1, raw(body(3, 9, 0, 1, 1, 0, 0))},
 	{"varint of 10 bytes", kmsg.Metadata, 0, 1, raw(body(3, 9, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1))},
@@ -135,7 +136,6 @@ var connectionCases = []Case{
 	{"topic name of length -2", kmsg.Metadata, 0, 1, raw(body(3, 1, 0, 0, 0, 1, 0xff, 0xfe))},
 	{"topic name longer than the frame", kmsg.Metadata, 0, 1, raw(body(3, 1, 0, 0, 0, 1, 0x7f, 0xff, 'a'))},
 	{"topic name null in v9", kmsg.Metadata, 0, 1, raw(body(3, 9, 0, 2, 0, 0, 1, 0, 0, 0))},
-	{"topic name not UTF-8", kmsg.Metadata, 0, 1, raw(body(3, 4, 0, 0, 0, 1, 0, 2, 0xff, 0xfe, 0))},
 	{"body cut", kmsg.Metadata, 0, 1, raw(body(3, 4, 0, 0))},
 	{"body missing", kmsg.Metadata, 0, 1, raw(body(3, 4))},
 	{"trailing bytes", kmsg.Metadata, 0, 1, raw(body(3, 4, 0, 0, 0, 0, 1, 1, 2, 3))},

@@ -151,10 +151,7 @@ func (x *Exchange) compare(req kmsg.Request, got Answers) {
 		return
 	}
 	x.suite.covered(key, req.GetVersion())
-	r := rules[key]
-	answers := comparable([2]kmsg.Response{got[0].response, got[1].response})
-	a, b := flatten(x.suite.sides[0], r, answers[0]), flatten(x.suite.sides[1], r, answers[1])
-	for _, d := range differences(x.suite.names, a, b) {
+	for _, d := range x.different(key, got) {
 		x.T.Errorf("%s: %s", title, d)
 	}
 	if canonical(got[0]) && !canonical(got[1]) {
@@ -242,6 +239,28 @@ func (x *Exchange) Until(req kmsg.Request, done func(kmsg.Response) bool) Answer
 		}
 	}
 	return x.Send(req)
+}
+
+// Converge repeats a request until both brokers answer the same, and compares the last answers. It is for settings, which reach
+// a broker some time after the request that changed them was answered.
+func (x *Exchange) Converge(req kmsg.Request) {
+	x.T.Helper()
+	quiet := x.Unchecked()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		got := quiet.Send(req)
+		if got[0].err == nil && got[1].err == nil && len(x.different(kmsg.Key(req.Key()), got)) == 0 {
+			break
+		}
+	}
+	x.Send(req)
+}
+
+// different lists where two decoded answers disagree.
+func (x *Exchange) different(key kmsg.Key, got Answers) []string {
+	r := rules[key]
+	answers := comparable([2]kmsg.Response{got[0].response, got[1].response})
+	a, b := flatten(x.suite.sides[0], r, answers[0]), flatten(x.suite.sides[1], r, answers[1])
+	return differences(x.suite.names, a, b)
 }
 
 // Patience sets how long this connection waits for an answer.

@@ -121,7 +121,8 @@ func appendNullable(dst, b []byte) []byte {
 }
 
 // describeRecords renders fetched records batch by batch. Compressed payloads are inflated first: two encoders need not agree
-// on bytes. The rest is compared as it is.
+// on bytes. The rest is compared as it is, but for a batch that is cut at the end: every client must expect one and skips it,
+// and how much of it comes depends on how a broker counts what it converted for an old client.
 func describeRecords(b []byte) string {
 	var out strings.Builder
 	for len(b) >= 17 {
@@ -136,9 +137,6 @@ func describeRecords(b []byte) string {
 			describeMessage(&out, b[:size])
 		}
 		b = b[size:]
-	}
-	if len(b) > 0 {
-		fmt.Fprintf(&out, "[%d bytes of a cut batch]", len(b))
 	}
 	return out.String()
 }
