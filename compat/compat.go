@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,8 +89,10 @@ func Names() []string {
 	return []string{"apache", "gokafka"}
 }
 
-// Full says that the long cases are wanted as well ($COMPAT_FULL).
-func Full() bool { return os.Getenv("COMPAT_FULL") != "" }
+var full = flag.Bool("full", os.Getenv("COMPAT_FULL") != "", "run the long cases as well")
+
+// Full says that the long cases are wanted as well: the flag -full, or $COMPAT_FULL.
+func Full() bool { return *full }
 
 // Each runs a case against each broker, a fresh one per case.
 func Each(t *testing.T, own map[string]string, run func(t *testing.T, b Broker)) {

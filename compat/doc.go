@@ -18,7 +18,7 @@
 //
 //	go run ./cmd/setup                      install
 //	go test ./...                           the quick set
-//	COMPAT_FULL=1 go test -timeout 2h ./... everything
+//	go test -timeout 2h -full ./...         everything
 //	go test ./durability -run MillionLines  the main job on real input
 //	go run ./bench                          docs/benchmarks.md (see its -help)
 //

@@ -1,10 +1,13 @@
 package apache
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gokafka/compat/process"
@@ -47,12 +50,24 @@ func StartZooKeeper(dir string) (*ZooKeeper, error) {
 	return z, nil
 }
 
+// ready asks for the server's state. An open port is not enough: a session that is asked for too early is never answered.
 func (z *ZooKeeper) ready() error {
 	c, err := net.DialTimeout("tcp", z.Addr, time.Second)
 	if err != nil {
 		return err
 	}
-	return c.Close()
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "srvr"); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(c)
+	if err == nil && !strings.Contains(string(answer), "Mode:") {
+		err = errors.New("not serving yet")
+	}
+	return err
 }
 
 // Stop ends the server.
