@@ -59,7 +59,6 @@ type validated struct {
 	batch        protocol.Batch // nil: there was nothing to append
 	maxTimestamp int64
 	appendTime   int64 // -1 unless the topic has LogAppendTime
-	recompressed bool  // batch is not the bytes that came
 }
 
 // validate checks what a leader is asked to append by the rules of the topic, and gives records the form in which they are written: one batch
@@ -229,7 +228,7 @@ func (v validation) rebuild(set entries, target protocol.Compression) (validated
 }
 
 func finish(builder *protocol.BatchBuilder, o protocol.BatchOptions) (validated, error) {
-	out := validated{recompressed: true, maxTimestamp: builder.MaxTimestamp(), appendTime: protocol.NoTimestamp}
+	out := validated{maxTimestamp: builder.MaxTimestamp(), appendTime: protocol.NoTimestamp}
 	if o.LogAppendTime {
 		out.appendTime = o.AppendTime
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -568,5 +569,58 @@ func checkValidated(t *testing.T, c validationCase, out validated) {
 	}
 	if b.MaxTimestamp() != out.maxTimestamp {
 		t.Fatalf("maximal timestamp %d of %v", out.maxTimestamp, b)
+	}
+}
+
+// repeatedRecords is a payload of n records that compress well: what a topic with another compression.type has to unpack and pack again.
+func repeatedRecords(n, valueBytes int) []byte {
+	record := oneRecord(make([]byte, valueBytes))
+	return bytes.Repeat(record, n)
+}
+
+func TestBombsAreConvertedInBoundedMemory(t *testing.T) {
+	const budget = 16 << 20
+	for name, records := range map[string][]byte{
+		"one record of 64 MiB": raw(protocol.Zstd, 1, deflate(protocol.Zstd, oneRecord(make([]byte, 64<<20))))(validationTime),
+		"256 records of 1 MiB": raw(protocol.Zstd, 64, deflate(protocol.Zstd, repeatedRecords(64, 1<<20)))(validationTime),
+		"200 000 records":      raw(protocol.Gzip, 200_000, deflate(protocol.Gzip, repeatedRecords(200_000, 100)))(validationTime),
+	} {
+		for _, topic := range []string{"uncompressed", "lz4", "zstd", "compact", "plain"} {
+			t.Run(name+" to "+topic, func(t *testing.T) {
+				config := DefaultConfig()
+				validationTopics[topic](config)
+				v := validation{config: config, now: validationTime}
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				_, err := v.validate(records)
+				runtime.ReadMemStats(&after)
+				if code := protocol.CodeOf(err); code != codeNone && code != codeTooLarge {
+					t.Fatal(err)
+				}
+				if used := after.TotalAlloc - before.TotalAlloc; used > budget {
+					t.Fatalf("%d bytes were allocated for a batch of %d: %v", used, len(records), err)
+				}
+			})
+		}
+	}
+}
+
+func TestTheListOfInvalidRecordsIsBounded(t *testing.T) {
+	config := DefaultConfig()
+	config.Compact = true
+	v := validation{config: config, now: validationTime, partition: protocol.TopicPartition{Topic: "t", Partition: 2}}
+	records := raw(protocol.Gzip, 100_000, deflate(protocol.Gzip, bytes.Repeat(recordBytes(6, 0, 0, 0, 1, 1, 0), 100_000)))(validationTime)
+	_, err := v.validate(records)
+	invalid, ok := errors.AsType[*InvalidRecordsError](err)
+	if !ok || invalid.Count != 100_000 || len(invalid.Records) != recordErrorsMax {
+		t.Fatal(err)
+	}
+	want := "One or more records have been rejected due to 100000 record errors in total, and only showing the first three errors at most: " +
+		"[RecordError(batchIndex=0, message='Compacted topic cannot accept message without key in topic partition t-2'), " +
+		"RecordError(batchIndex=1, message='Compacted topic cannot accept message without key in topic partition t-2'), " +
+		"RecordError(batchIndex=2, message='Compacted topic cannot accept message without key in topic partition t-2')]"
+	if invalid.Error() != want {
+		t.Fatalf("text %q", invalid.Error())
 	}
 }

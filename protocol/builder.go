@@ -80,24 +80,48 @@ func (b *BatchBuilder) Append(r *Record) error {
 	return nil
 }
 
+// scratchMax is the largest value that is copied on its way to the compressor; larger ones go there by themselves.
+const scratchMax = 32 << 10
+
 func (b *BatchBuilder) write(r *Record) error {
 	timestampDelta, offsetDelta := r.Timestamp-b.baseTimestamp, r.Offset-b.options.BaseOffset
 	if b.compressor == nil {
 		b.out.bytes = appendRecord(b.out.bytes, r, timestampDelta, offsetDelta)
 		return b.out.check()
 	}
-	b.scratch = appendRecord(b.scratch[:0], r, timestampDelta, offsetDelta)
+	if len(r.Value) <= scratchMax {
+		b.scratch = appendRecord(b.scratch[:0], r, timestampDelta, offsetDelta)
+		_, err := b.compressor.Write(b.scratch)
+		return err
+	}
+	b.scratch = appendVarint(appendRecordHead(b.scratch[:0], r, timestampDelta, offsetDelta), int64(len(r.Value)))
+	if _, err := b.compressor.Write(b.scratch); err != nil {
+		return err
+	}
+	if _, err := b.compressor.Write(r.Value); err != nil {
+		return err
+	}
+	b.scratch = appendHeaders(b.scratch[:0], r)
 	_, err := b.compressor.Write(b.scratch)
 	return err
 }
 
 func appendRecord(dst []byte, r *Record, timestampDelta, offsetDelta int64) []byte {
+	dst = appendRecordHead(dst, r, timestampDelta, offsetDelta)
+	dst = appendBytes(dst, r.Value)
+	return appendHeaders(dst, r)
+}
+
+// appendRecordHead appends what comes before the value.
+func appendRecordHead(dst []byte, r *Record, timestampDelta, offsetDelta int64) []byte {
 	dst = appendVarint(dst, int64(recordLen(r, timestampDelta, offsetDelta)))
 	dst = append(dst, 0)
 	dst = appendVarint(dst, timestampDelta)
 	dst = appendVarint(dst, offsetDelta)
-	dst = appendBytes(dst, r.Key)
-	dst = appendBytes(dst, r.Value)
+	return appendBytes(dst, r.Key)
+}
+
+func appendHeaders(dst []byte, r *Record) []byte {
 	dst = appendVarint(dst, int64(r.Headers.count))
 	return append(dst, r.Headers.raw...)
 }
