@@ -102,7 +102,7 @@ func (c *Controller) ActiveID() cluster.BrokerID { return cluster.BrokerID(c.act
 
 func (c *Controller) loop(ctx context.Context) {
 	defer close(c.stopped)
-	c.handle(ctx, event{"startup", c.reelect})
+	c.handle(ctx, event{"startup", c.startUp})
 	for ctx.Err() == nil {
 		c.step(ctx)
 	}

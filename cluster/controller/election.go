@@ -24,6 +24,14 @@ func (c *Controller) ownEvent(e metastore.Event) event {
 	return event{}
 }
 
+// startUp stands for the first election. The session may have been lost after the broker was registered and before the watcher heard of it.
+func (c *Controller) startUp(ctx context.Context) error {
+	if r := c.options.Registration; r != nil && r.Stale() {
+		return c.registerAndReelect(ctx)
+	}
+	return c.reelect(ctx)
+}
+
 // expire ends the term without a word to the store: /controller went with the session.
 func (c *Controller) expire(context.Context) error {
 	c.expired = true

@@ -168,6 +168,9 @@ func (r *Registration) Register(ctx context.Context) (cluster.BrokerEpoch, error
 	return epoch, nil
 }
 
+// Stale reports whether the session that the broker was registered in is gone. Like Register it must not be called concurrently.
+func (r *Registration) Stale() bool { return r.session != r.store.tree.Session() }
+
 // Epoch is the broker's current epoch, -1 before it was registered.
 func (r *Registration) Epoch() cluster.BrokerEpoch { return cluster.BrokerEpoch(r.epoch.Load()) }
 

@@ -202,18 +202,28 @@ func (w *Watcher) Take() []Event {
 	return events
 }
 
-// push never blocks, so that a tree may call it under its lock. A session event replaces one of its kind that nobody took yet, so
-// that a flapping connection cannot fill the queue.
+// push never blocks, so that a tree may call it under its lock.
 func (w *Watcher) push(e Event) {
 	w.mu.Lock()
-	if n := len(w.events); e.Path != "" || n == 0 || w.events[n-1].Path != "" || w.events[n-1].Type != e.Type {
-		w.events = append(w.events, e)
-	} else {
-		w.events[n-1] = e
+	if e.Path == "" {
+		w.forgetSessionLocked(e.Type)
 	}
+	w.events = append(w.events, e)
 	w.mu.Unlock()
 	select {
 	case w.ready <- struct{}{}:
 	default:
+	}
+}
+
+// forgetSessionLocked drops what the next event of the session makes pointless, so that a flapping connection cannot fill the queue: the
+// comings and goings right before it, and before an expiry the expiry before.
+func (w *Watcher) forgetSessionLocked(next EventType) {
+	for n := len(w.events); n > 0; n-- {
+		last := w.events[n-1]
+		if last.Path != "" || last.Type == SessionExpired && next != SessionExpired {
+			return
+		}
+		w.events = w.events[:n-1]
 	}
 }
