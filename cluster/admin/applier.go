@@ -28,6 +28,7 @@ type Applier struct {
 	ApplierOptions
 	watcher *metastore.Watcher
 	last    int64 // sequence number of the last notification that was acted on
+	lost    bool  // the session expired, and no new one is there yet
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -76,11 +77,21 @@ func (p *Applier) loop(ctx context.Context) {
 			return
 		}
 		for _, e := range p.watcher.Take() {
-			if e.Type == metastore.SessionConnected {
-				p.reload(ctx)
-			}
+			p.session(ctx, e.Type)
 		}
 		p.follow(ctx)
+	}
+}
+
+// session reads everything again when a new session begins.
+func (p *Applier) session(ctx context.Context, e metastore.EventType) {
+	switch {
+	case e == metastore.SessionExpired:
+		p.lost = true
+	case e == metastore.SessionConnected && p.lost:
+		p.lost = false
+		p.reload(ctx)
+		p.tell(ctx, p.Topics())
 	}
 }
 

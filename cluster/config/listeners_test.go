@@ -112,3 +112,25 @@ func TestSettingsOfAListener(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func FuzzParseNetwork(f *testing.F) {
+	f.Add("PLAINTEXT://[::1]:9092,SSL://h:1", "PLAINTEXT://h:0", "PLAINTEXT:PLAINTEXT,SSL:SSL")
+	f.Fuzz(func(t *testing.T, listeners, advertised, protocols string) {
+		v, err := parseValues(brokers, nil, map[string]string{"listeners": listeners, "advertised.listeners": advertised, "listener.security.protocol.map": protocols})
+		if err != nil {
+			return
+		}
+		n, err := v.ParseNetwork()
+		if err != nil {
+			return
+		}
+		if _, ok := find(n.Advertised, n.InterBroker); !ok {
+			t.Errorf("brokers cannot reach each other at %+v", n)
+		}
+		for _, e := range n.Advertised {
+			if _, ok := n.Listener(e.Listener); !ok || e.Port < 0 || e.Port > 65535 {
+				t.Errorf("%+v is advertised and not listened on", e)
+			}
+		}
+	})
+}

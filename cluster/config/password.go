@@ -84,6 +84,9 @@ func (p *sealed) block(secret string) (cipher.Block, error) {
 	if h == nil || p.iterations < 1 || p.iterations > maxIterations {
 		return nil, fmt.Errorf("key derivation %s with %d iterations is not supported", p.kdf, p.iterations)
 	}
+	if p.keyBits != 128 && p.keyBits != 192 && p.keyBits != 256 {
+		return nil, fmt.Errorf("AES keys of %d bits do not exist", p.keyBits)
+	}
 	key, err := pbkdf2.Key(h, secret, p.salt, p.iterations, p.keyBits/8)
 	if err != nil {
 		return nil, fmt.Errorf("derive key: %w", err)

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // encodedByApache is "päss,wort=1" under the secret "geheim".
 const encodedByApache = "initializationVector:R74DpGPC/48zsVxLxk1ujw==,keyLength:128,salt:YFhrU9+3M3cvbGbv9GiQqRdZHk7gw78H0wdZpQ/rPCAcAPgKTvey1/Cv8GVYbzWb+6KR8qpekd+btVQ6IAA+fnp342WZgAXNIssHDnZUbrH2BqKoUm4J8T+5EtTLry3fiQ3UklTJNfoDWvLGrS2GDnb9Ts4BUlGpS3X6zryu35V5rtG1dponNFa/4gvkzhPaV8ZSHTGmUkkFj/b6/894hpdhvK9au3TEo5U0da7Ukj3vjpqqUsK9pehMn5Og58ZoOACXM0ApMk40eTrzNmklQqqX0TlkAW6sylGeL/ysIn1gDDd7zdXrwNeE5i/xVrGZS+oHOBIUIpLHW4FSPtf88w==,keyFactoryAlgorithm:PBKDF2WithHmacSHA512,cipherAlgorithm:AES/CBC/PKCS5Padding,iterations:4096,passwordLength:11,encryptedPassword:7dp7PIZqewlx7bKmsnSAVg=="
@@ -57,10 +60,26 @@ func TestPasswordsNeedASecret(t *testing.T) {
 
 func TestDamagedPasswordsAreLeftOut(t *testing.T) {
 	b := secretBroker(t, map[string]string{"password.encoder.secret": "wrong"})
-	for _, stored := range []string{encodedByApache, "", "keyLength:1", encodedByApache[:200], "cipherAlgorithm:AES/CBC/PKCS5Padding,iterations:1,keyLength:128,passwordLength:1,salt:,initializationVector:,encryptedPassword:"} {
+	for _, stored := range []string{encodedByApache, "", "keyLength:1", encodedByApache[:200], strings.Replace(encodedByApache, "keyLength:128", "keyLength:99999999999", 1), "cipherAlgorithm:AES/CBC/PKCS5Padding,iterations:1,keyLength:128,passwordLength:1,salt:,initializationVector:,encryptedPassword:"} {
 		props, err := b.Decode(map[string]string{jaasSetting: stored, "log.roll.ms": "1"}, true)
 		if _, kept := props[jaasSetting]; kept || err == nil || props["log.roll.ms"] != "1" {
 			t.Errorf("%.40q: %q, %v", stored, props, err)
 		}
 	}
+}
+
+func FuzzDecodePassword(f *testing.F) {
+	b, err := Load(Sources{File: map[string]string{"password.encoder.secret": "s"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(strings.Replace(encodedByApache, "iterations:4096", "iterations:1", 1))
+	f.Fuzz(func(t *testing.T, stored string) {
+		if p, err := parseSealed(stored); err == nil && p.iterations > 100 {
+			return // slow, which is its purpose
+		}
+		if _, err := b.decrypt(stored); err == nil {
+			t.Logf("%q was opened", stored)
+		}
+	})
 }
