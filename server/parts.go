@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -158,7 +159,7 @@ func (b *Broker) topicChanged(topic string, v *config.Values) {
 }
 
 // settingsChanged gives the broker's new settings to those parts that can follow.
-func (b *Broker) settingsChanged(_, v *config.Values) {
+func (b *Broker) settingsChanged(old, v *config.Values) {
 	if limits, err := connectionLimits(v, b.config.Network()); err != nil {
 		b.logger.Error().Err(err).Msg("limits of connections stay as they were")
 	} else {
@@ -168,6 +169,20 @@ func (b *Broker) settingsChanged(_, v *config.Values) {
 		b.logger.Error().Err(err).Msg("defaults of topics stay as they were")
 	} else {
 		b.logs.SetDefaults(defaults.LogConfig())
+	}
+	if unclean := v.Bool("unclean.leader.election.enable"); unclean != old.Bool("unclean.leader.election.enable") {
+		b.allowUncleanElection(unclean)
+	}
+}
+
+// allowUncleanElection tells the controller whether partitions may get leaders that lack records, where their topics do not say.
+func (b *Broker) allowUncleanElection(allowed bool) {
+	if !allowed {
+		b.controller.DisableUncleanElection()
+		return
+	}
+	if err := b.controller.EnableUncleanElection(context.Background(), ""); err != nil && !errors.Is(err, kerr.NotController) {
+		b.logger.Error().Err(err).Msg("unclean elections were allowed, but not held")
 	}
 }
 
