@@ -136,16 +136,19 @@ func (l *Log) openLocked() error {
 	return l.dir.check()
 }
 
-// storage takes the directory offline for an I/O error; other errors pass.
+// storage takes the directory offline for an I/O error. Others pass: those that did it already, and corruption, which is of this log only.
 func (l *Log) storage(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, known := err.(*StorageError); known {
+	if _, known := errors.AsType[*StorageError](err); known {
 		return err
 	}
 	if l.retired.Load() && errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %v is deleted", ErrStorage, l.tp)
+	}
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		return fmt.Errorf("%s %v: %w", op, l.tp, err)
 	}
 	return l.dir.fail(op+" "+l.tp.String(), err)
 }

@@ -28,10 +28,16 @@ type loader struct {
 }
 
 // loadLog opens the log in a directory, recovering it after an unclean stop: from the recovery point on every batch is read and the log is
-// cut at the first that is not what was written.
+// cut at the first that is not what was written. So is a log that turns out to be corrupt after a clean stop.
 func loadLog(h *host, dir *logDir, tp protocol.TopicPartition, c *Config, o loadOptions) (*Log, error) {
 	ld := &loader{Log: newLog(h, dir, tp, c), loadOptions: o}
-	if err := ld.load(); err != nil {
+	err := ld.load()
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt && o.clean {
+		h.logger.Warn().Err(err).Stringer("partition", tp).Msg("log is corrupt after a clean stop, it is recovered")
+		o.clean, o.flushedTo = false, 0
+		return loadLog(h, dir, tp, c, o)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", dir.dirPath(), err)
 	}
 	return ld.Log, nil

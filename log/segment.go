@@ -333,7 +333,8 @@ func (s *Segment) nextOffsetFrom(entry offsetEntry) (int64, error) {
 }
 
 // largestTimestamp is the segment's largest timestamp and the last offset of the batch that has it. Of a segment that was loaded it is the
-// last entry of the time index, if that is true to its batch, or a later batch exceeds it, as when the index was damaged.
+// last entry of the time index, if that is true to its batch, or a later batch exceeds it, as when the index was damaged. Beyond a batch that is
+// corrupt, which readers are told of, nothing counts.
 func (s *Segment) largestTimestamp() (timeEntry, error) {
 	if e, known := s.times.largest(); known {
 		return e, nil
@@ -359,10 +360,11 @@ func (s *Segment) largestTimestamp() (timeEntry, error) {
 		}
 		return true
 	})
-	if err == nil {
-		s.times.setMax(e)
+	if _, corrupt := errors.AsType[*CorruptError](err); err != nil && !corrupt {
+		return e, err
 	}
-	return e, err
+	s.times.setMax(e)
+	return e, nil
 }
 
 // confirms reports whether the batch of a time entry has its timestamp.

@@ -49,7 +49,7 @@ func (x *TxnIndex) adopt() error {
 			if err != nil {
 				return err
 			}
-			if e.last <= last || e.last < x.file.base || e.first > e.last {
+			if e.last <= last || e.last < x.file.base || e.first >= e.last {
 				return &CorruptError{File: x.file.path(), Position: int64(i * txnEntrySize), Err: fmt.Errorf("entry %+v is out of order", e)}
 			}
 			last = e.last
