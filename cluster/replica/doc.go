@@ -4,6 +4,8 @@
 //	Partition  one replica: a lock around its core, its log, a View for readers, the watches of those who wait
 //	core       leadership, epochs, ISR, the followers' progress; pure, without clock or I/O
 //	purgatory  requests that wait: blocked goroutines, woken when what they wait for has happened
+//	Fetchers   a loop for each broker that leads what this one follows, and the pure fetcherCore that tells it what to do
+//	Journal    the log of an internal topic, as the coordinators use it
 //
 // # How an append becomes visible
 //
@@ -17,7 +19,9 @@
 //
 //	Manager.applyMu  one request of the controller at a time; produce and fetch never take it
 //	registry.mu      the map of partitions; held for a look-up
-//	Partition.mu     core and view; appends, and fetches of followers
+//	Fetchers.mu      which loop fetches what
+//	fetcher.mu       one loop's core; held while an answer is carried out, so that a partition can be taken away safely
+//	Partition.mu     core and view; read-locked by appends, locked by fetches of followers
 //	log.Log's own
 //	watchers.mu      a leaf, taken after Partition.mu was released
 //

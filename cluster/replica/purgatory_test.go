@@ -1,0 +1,211 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gokafka/cluster"
+	"gokafka/log"
+	"gokafka/protocol"
+)
+
+func TestAcksAll(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(b *broker)
+		want error
+		took time.Duration
+	}{
+		{"follower has it", func(b *broker) { b.follow(2, 1) }, nil, time.Second},
+		{"follower has not", func(b *broker) { b.follow(2, 0) }, ErrTimedOut, 10 * time.Second},
+		{"leadership is lost", func(b *broker) {
+			s := led(8, 8, ids(1, 2), ids(2))
+			s.Leader = 2
+			if err := b.tell(s); err != nil {
+				b.t.Error(err)
+			}
+		}, ErrNotLeader, time.Second},
+		{"partition is deleted", func(b *broker) {
+			b.ApplyStopReplica(&cluster.StopReplicaRequest{ControllerEpoch: 1, Partitions: []cluster.StopReplica{{TopicPartition: tp0, LeaderEpoch: -2, Delete: true}}})
+		}, ErrNotLeader, time.Second},
+		{"leads on in the next epoch, the follower comes later", func(b *broker) {
+			b.lead(8, 1, 2)
+			time.Sleep(time.Second)
+			b.follow(2, 1)
+		}, nil, 2 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBroker(t)
+				b.live(1, 2)
+				b.lead(5, 1, 2)
+				a, err := b.produce(1, AcksAll)
+				if err != nil || a.Committed {
+					t.Fatalf("append: %+v, %v", a, err)
+				}
+				begin := time.Now()
+				go func() {
+					time.Sleep(time.Second)
+					test.do(b)
+				}()
+				acks := []Ack{{TopicPartition: tp0, Required: a.LastOffset + 1}}
+				b.AwaitAcks(t.Context(), begin.Add(10*time.Second), acks)
+				if !errors.Is(acks[0].Err, test.want) || acks[0].Err == nil && test.want != nil {
+					t.Errorf("acks: %v, want %v", acks[0].Err, test.want)
+				}
+				if took := time.Since(begin); took != test.took {
+					t.Errorf("took %v, want %v", took, test.took)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Case 16: records that were committed count as not safe enough when the ISR shrank before the producer was told.
+func TestISRShrinksAfterTheAppend(t *testing.T) {
+	b := newBroker(t)
+	b.config.MinInSyncReplicas = 2
+	b.live(1, 2)
+	b.lead(5, 1, 2)
+	a, err := b.produce(1, AcksAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := b.Partition(tp0)
+	if done, err := p.acked(a.LastOffset + 1); done || err != nil {
+		t.Errorf("before the follower has it: %v, %v", done, err)
+	}
+	b.follow(2, 1)
+	if done, err := p.acked(a.LastOffset + 1); !done || err != nil {
+		t.Errorf("once the follower has it: %v, %v", done, err)
+	}
+	if err := b.tell(led(8, 8, ids(1, 2), ids(1))); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := p.acked(a.LastOffset + 1); !done || !errors.Is(err, ErrNotEnoughReplicasAfterAppend) {
+		t.Errorf("after the ISR has shrunk: %v, %v", done, err)
+	}
+}
+
+func TestAcksEndWithTheBrokerAndTheClient(t *testing.T) {
+	for _, name := range []string{"closing", "client"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBroker(t)
+				b.live(1, 2)
+				b.lead(5, 1, 2)
+				b.mustProduce(1)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() {
+					acks := []Ack{{TopicPartition: tp0, Required: 1}}
+					b.AwaitAcks(ctx, time.Now().Add(time.Hour), acks)
+					done <- acks[0].Err
+				}()
+				synctest.Wait()
+				if name == "client" {
+					cancel()
+				} else {
+					b.Close()
+				}
+				if err := <-done; !errors.Is(err, ErrTimedOut) {
+					t.Errorf("acks: %v", err)
+				}
+				cancel()
+			})
+		})
+	}
+}
+
+func TestLongPoll(t *testing.T) {
+	one := len(batch(t, 1))
+	for _, test := range []struct {
+		name     string
+		bytesMin int
+		do       func(b *broker)
+		bytes    int
+		took     time.Duration
+	}{
+		{"nothing comes", 1, func(*broker) {}, 0, 10 * time.Second},
+		{"a record is enough", 1, func(b *broker) { b.mustProduce(1) }, one, time.Second},
+		{"it waits for enough", 3 * one, func(b *broker) {
+			b.mustProduce(1)
+			for range 2 {
+				time.Sleep(time.Second)
+				b.mustProduce(1)
+			}
+		}, 3 * one, 3 * time.Second},
+		{"too little by the deadline", 3 * one, func(b *broker) { b.mustProduce(1) }, one, 10 * time.Second},
+		{"leadership is lost", 1, func(b *broker) {
+			s := led(8, 8, ids(1, 2), ids(2))
+			s.Leader = 2
+			b.live(1, 2)
+			if err := b.tell(s); err != nil {
+				b.t.Error(err)
+			}
+		}, 0, time.Second},
+		{"the partition is deleted", 1, func(b *broker) {
+			b.ApplyStopReplica(&cluster.StopReplicaRequest{ControllerEpoch: 1, Partitions: []cluster.StopReplica{{TopicPartition: tp0, LeaderEpoch: -2, Delete: true}}})
+		}, 0, time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBroker(t)
+				b.lead(5, 1)
+				begin := time.Now()
+				go func() {
+					time.Sleep(time.Second)
+					test.do(b)
+				}()
+				f := consumer(10*time.Second, test.bytesMin)
+				f.LeaderOnly = true
+				r := b.fetchOne(t.Context(), f, wantFrom(0))
+				if took := time.Since(begin); r.Len() != test.bytes || took != test.took {
+					t.Errorf("%d bytes after %v (%v), want %d after %v", r.Len(), took, r.Err, test.bytes, test.took)
+				}
+				r.Release()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// A fetch of many partitions is woken by the sum of what comes.
+func TestLongPollOverPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t)
+		var parts []FetchPartition
+		for i := range int32(3) {
+			s := led(0, 0, ids(1), ids(1))
+			s.Partition = i
+			if err := b.tell(s); err != nil {
+				t.Fatal(err)
+			}
+			q := wantFrom(0)
+			q.Partition = i
+			parts = append(parts, q)
+		}
+		one := len(batch(t, 1))
+		begin := time.Now()
+		go func() {
+			for i := range int32(3) {
+				time.Sleep(time.Second)
+				if _, err := b.Append(protocol.TopicPartition{Topic: "t", Partition: i}, batch(t, 1), AcksLeader, log.AppendOptions{}); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		bytes := 0
+		for _, r := range b.Fetch(t.Context(), consumer(time.Minute, 2*one+1), parts, nil) {
+			bytes += r.Len()
+			r.Release()
+		}
+		if took := time.Since(begin); bytes != 3*one || took != 3*time.Second {
+			t.Errorf("%d bytes after %v, want %d after 3s", bytes, took, 3*one)
+		}
+	})
+}
