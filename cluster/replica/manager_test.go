@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -234,4 +236,41 @@ func BenchmarkProduce(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Case 51, 52: a directory that cannot be written takes its partitions offline; who waits for them is told.
+func TestDirectoryFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broken atomic.Bool
+		disk := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+			if broken.Load() && strings.HasSuffix(name, ".log") && op == vfs.OpWrite {
+				return errors.New("disk on fire")
+			}
+			return nil
+		}}
+		b := newBrokerOn(t, disk, "/data")
+		b.live(1, 2)
+		b.lead(5, 1, 2)
+		b.mustProduce(1)
+		fetched := make(chan FetchResult)
+		go func() { fetched <- b.fetchOne(t.Context(), consumer(time.Hour, 1), wantFrom(0)) }()
+		synctest.Wait()
+		broken.Store(true)
+		if _, err := b.produce(1, AcksLeader); !errors.Is(err, kerr.KafkaStorageError) {
+			t.Errorf("append: %v", err)
+		}
+		synctest.Wait()
+		if r := <-fetched; !errors.Is(r.Err, ErrOffline) {
+			t.Errorf("the fetch that waited: %v", r.Err)
+		}
+		if _, err := b.Partition(tp0); !errors.Is(err, ErrOffline) {
+			t.Errorf("the partition: %v", err)
+		}
+		if err := b.tell(led(6, 6, ids(1, 2), ids(1, 2))); !errors.Is(err, kerr.KafkaStorageError) {
+			t.Errorf("case 33: LeaderAndIsr: %v", err)
+		}
+		if got := b.heard.said[len(b.heard.said)-1]; got != "failed /data" {
+			t.Errorf("heard %q", got)
+		}
+	})
 }
