@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -181,7 +180,7 @@ func (b *Broker) allowUncleanElection(allowed bool) {
 		b.controller.DisableUncleanElection()
 		return
 	}
-	if err := b.controller.EnableUncleanElection(context.Background(), ""); err != nil && !errors.Is(err, kerr.NotController) {
+	if err := b.controller.EnableUncleanElection(context.Background(), ""); err != nil {
 		b.logger.Error().Err(err).Msg("unclean elections were allowed, but not held")
 	}
 }
