@@ -1,4 +1,5 @@
-// Setup installs what the tests of this module need: kcat (on Debian, as root), Apache's jars, the Java, Python and Node clients.
+// Setup installs what the tests of this module and of testcontainers need: the system's packages (on Debian, as root), Apache's
+// jars, the Java, Python and Node clients.
 package main
 
 import (
@@ -36,6 +37,9 @@ var needed = map[string]string{
 // packages installs the system's packages for the programs that are missing.
 func packages() error {
 	missing := map[string]bool{}
+	if exec.Command("docker", "info").Run() != nil { // the container tests then start a daemon of their own
+		needed["dockerd"], needed["iptables"] = "docker.io", "iptables"
+	}
 	for program, pkg := range needed {
 		if _, err := exec.LookPath(program); err != nil {
 			missing[pkg] = true
