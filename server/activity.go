@@ -10,8 +10,9 @@ const (
 	transferGrace   = 30 * time.Second
 	transferRateMin = 4 << 10 // bytes per second
 
-	// goneCheckAfter is how long a handler runs before the watcher asks whether its client is still there, goneGrace how long it
-	// may run on for a client that has shut down its side of the connection. It may still be reading, if few do.
+	// goneCheckAfter is how long a handler runs before the watcher asks whether its client is still there, goneGrace how long
+	// answers are waited for that a client asked for before it shut down its side of the connection. It may still be reading, if
+	// few do.
 	goneCheckAfter = 5 * time.Second
 	goneGrace      = 30 * time.Second
 )
@@ -55,4 +56,5 @@ type activity struct {
 	in, out  transfer
 	idle     instant // since when the reader waits for a frame to begin
 	handling instant // since when the reader is in a handler
+	ended    instant // since when no more requests come, and only answers are owed
 }

@@ -57,7 +57,12 @@ func newConn(s *Server, l *listener, nc net.Conn) *conn {
 // serve reads requests until the connection ends, and returns when every answer it owed is sent or dropped.
 func (c *conn) serve() {
 	err := c.readLoop()
+	c.frames.Release()
 	c.activity.in.end()
+	if isGone(err) {
+		c.cancel()
+	}
+	c.activity.ended.set(time.Now())
 	c.answers.drain()
 	c.cancel()
 	if c.server.draining.Load() {
@@ -86,9 +91,7 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
-		err = c.handle(frame)
-		c.frames.Release()
-		if err != nil {
+		if err := c.handle(frame); err != nil {
 			return err
 		}
 	}
@@ -133,6 +136,7 @@ func (c *conn) frameBegins(now time.Time) {
 func (c *conn) handle(frame []byte) error {
 	c.activity.handling.set(c.received)
 	x, err := c.begin(frame)
+	c.frames.Release() // before the answer is sent, which may take its time
 	c.activity.handling.clear()
 	if err != nil {
 		if x.entry != nil {

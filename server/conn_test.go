@@ -410,6 +410,36 @@ func TestHandlersOfGoneClientsEnd(t *testing.T) {
 	<-ended
 }
 
+// What a client is owed when it is gone is not waited for.
+func TestAnswersOwedToGoneClientsAreDropped(t *testing.T) {
+	for name, leave := range map[string]func(*net.TCPConn) error{
+		"reset": func(nc *net.TCPConn) error { return errors.Join(nc.SetLinger(0), nc.Close()) },
+		"close": (*net.TCPConn).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			waits := newProduceWaits()
+			s := newServer(t, Options{}, waits.api())
+			c := s.dial()
+			c.send(produce())
+			<-waits.begun
+			conn := s.snapshot()[0]
+			if err := leave(c.Conn.(*net.TCPConn)); err != nil {
+				t.Fatal(err)
+			}
+			for !conn.activity.ended.isSet() {
+				runtime.Gosched()
+			}
+			now := time.Now()
+			s.watch(now.Add(goneGrace - time.Second))
+			if (conn.ctx.Err() != nil) != (name == "reset") {
+				t.Errorf("soon after: %v", conn.ctx.Err())
+			}
+			s.watch(now.Add(goneGrace + time.Second))
+			s.awaitConnections(0)
+		})
+	}
+}
+
 func TestCallTellsAboutTheClient(t *testing.T) {
 	calls := make(chan *handlers.Call, 10)
 	tell := toy(3, 12, func(_ context.Context, c *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {

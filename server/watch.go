@@ -46,6 +46,8 @@ func (c *conn) watch(now time.Time, idleMax time.Duration) {
 		c.nc.Close()
 	case idleMax > 0 && c.activity.idle.age(now) > idleMax && c.answers.owed() == 0:
 		c.nc.Close()
+	case c.activity.ended.age(now) > goneGrace:
+		c.cancel()
 	case c.activity.handling.age(now) > goneCheckAfter:
 		c.watchHandler(now)
 	}
