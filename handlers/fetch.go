@@ -190,6 +190,9 @@ func (f *fetching) params(bytesMax int) *replica.FetchParams {
 		Bound: boundOf(int32(f.replicaID()), r.IsolationLevel), HardLimit: r.Version <= 2,
 		WaitMax: time.Duration(r.MaxWaitMillis) * time.Millisecond, BytesMax: min(int(r.MaxBytes), bytesMax)}
 	p.BytesMin = min(int(r.MinBytes), p.BytesMax)
+	if r.Version >= 11 && !f.follower() {
+		p.Rack, p.Listener = r.Rack, f.call.Listener
+	}
 	p.LeaderOnly = f.follower() || p.ReplicaID != futureReplica && r.Version < 11
 	return p
 }

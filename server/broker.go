@@ -27,6 +27,10 @@ import (
 // storeFile is the embedded store's file in the first log directory. Apache's brokers ignore files that they do not know there.
 const storeFile = "metastore.db"
 
+// rackAwareSelector is the replica.selector.class that sends consumers to replicas in their rack, by its name in Apache Kafka. Others
+// are code that only a JVM could load.
+const rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+
 // metadataPatience bounds how long a starting broker waits until it sees itself in the cluster.
 const metadataPatience = 30 * time.Second
 
@@ -206,6 +210,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		BrokerID: cluster.BrokerID(b.config.ID()), ClusterID: clusterID, Logs: b.logs, Config: b.topicConfig,
 		LagTimeMax:         v.Millis("replica.lag.time.max.ms"),
 		CheckpointInterval: v.Millis("replica.high.watermark.checkpoint.interval.ms"),
+		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
 		Listener:           leadership, Logger: b.logger,
 	})
 	b.thenClose(b.replicas.Close)

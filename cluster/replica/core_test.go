@@ -320,3 +320,42 @@ func TestLowWatermark(t *testing.T) {
 		t.Errorf("low watermark %d with a dead follower, want 50", low)
 	}
 }
+
+func TestCloserReplica(t *testing.T) {
+	broker := func(id cluster.BrokerID, rack string) cluster.Broker {
+		return cluster.Broker{ID: id, Rack: rack, Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT"}}}
+	}
+	image := func(brokers ...cluster.Broker) *cluster.Metadata {
+		m, _ := cluster.NewMetadata("").With(&cluster.UpdateMetadataRequest{LiveBrokers: brokers})
+		return m
+	}
+	all := image(broker(1, "x"), broker(2, "y"), broker(3, "y"))
+	for _, test := range []struct {
+		name     string
+		rack     string
+		listener string
+		offset   int64
+		members  []cluster.BrokerID
+		image    *cluster.Metadata
+		want     cluster.BrokerID
+	}{
+		{"the furthest in the rack", "y", "PLAINTEXT", 50, ids(1, 2, 3), all, 3},
+		{"only in sync", "y", "PLAINTEXT", 50, ids(1, 2), all, 2},
+		{"only with the offset", "y", "PLAINTEXT", 85, ids(1, 2, 3), all, 3},
+		{"none has the offset yet", "y", "PLAINTEXT", 95, ids(1, 2, 3), all, noBroker},
+		{"none has the offset any more", "y", "PLAINTEXT", 5, ids(1, 2, 3), all, noBroker},
+		{"the leader's own rack", "x", "PLAINTEXT", 50, ids(1, 2, 3), all, noBroker},
+		{"a rack without replicas", "z", "PLAINTEXT", 50, ids(1, 2, 3), all, noBroker},
+		{"no rack", "", "PLAINTEXT", 50, ids(1, 2, 3), all, noBroker},
+		{"not at this listener", "y", "SSL", 50, ids(1, 2, 3), all, noBroker},
+		{"the furthest is dead", "y", "PLAINTEXT", 50, ids(1, 2, 3), image(broker(1, "x"), broker(2, "y")), 2},
+	} {
+		c := leader(t, 0, test.members...)
+		for id, end := range map[cluster.BrokerID]int64{2: 80, 3: 90} {
+			c.follower(id).fetched(at(end), 10, 100, -1, t0)
+		}
+		if got := c.closerReplica(test.rack, test.listener, test.offset, test.image); got != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got, test.want)
+		}
+	}
+}

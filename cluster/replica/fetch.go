@@ -19,6 +19,8 @@ type FetchParams struct {
 	BrokerEpoch cluster.BrokerEpoch // the follower's incarnation, -1 unknown
 	Bound       log.Bound
 	LeaderOnly  bool          // followers, and consumers that do not know of reading from followers (before KIP-392)
+	Rack        string        // the consumer's, empty if it does not care where it reads
+	Listener    string        // at which the consumer would ask another replica
 	WaitMax     time.Duration // how long to wait for BytesMin
 	BytesMin    int
 	BytesMax    int  // of all partitions together
@@ -153,13 +155,27 @@ func (m *Manager) read(f *FetchParams, q *FetchPartition, bytesMax int, minOneBa
 	return r
 }
 
-// fetchAsConsumer reads by the view alone.
+// fetchAsConsumer reads by the view alone, unless a replica closer to the consumer is to be named instead.
 func (p *Partition) fetchAsConsumer(f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch bool) (FetchResult, error) {
 	v := p.View()
 	if !q.TopicID.IsZero() && !v.TopicID.IsZero() && q.TopicID != v.TopicID {
 		return FetchResult{}, ErrInconsistentTopicID
 	}
+	if closer := p.closerReplica(f, q.Offset); closer != noBroker {
+		l, err := v.local(q.LeaderEpoch, false)
+		if err != nil {
+			return FetchResult{}, err
+		}
+		r := p.newResult(v, l.Offsets(), q)
+		r.ReadFrom = closer
+		return r, nil
+	}
 	return p.readView(v, f, q, bytesMax, minOneBatch)
+}
+
+func (p *Partition) newResult(v *View, o log.Offsets, q *FetchPartition) FetchResult {
+	return FetchResult{HighWatermark: o.HighWatermark.Offset, LastStable: o.LastStable.Offset, LogStart: o.Start,
+		Diverging: EpochEnd{-1, -1}, ReadFrom: noBroker, partition: p, view: v, start: log.OffsetOnly(q.Offset)}
 }
 
 func (p *Partition) readView(v *View, f *FetchParams, q *FetchPartition, bytesMax int, minOneBatch bool) (FetchResult, error) {
@@ -168,8 +184,7 @@ func (p *Partition) readView(v *View, f *FetchParams, q *FetchPartition, bytesMa
 		return FetchResult{}, err
 	}
 	o := l.Offsets()
-	r := FetchResult{HighWatermark: o.HighWatermark.Offset, LastStable: o.LastStable.Offset, LogStart: o.Start,
-		Diverging: EpochEnd{-1, -1}, ReadFrom: noBroker, partition: p, view: v, start: log.OffsetOnly(q.Offset)}
+	r := p.newResult(v, o, q)
 	if q.LastFetchedEpoch != cluster.NoEpoch {
 		diverged, err := diverging(l, q, &o)
 		if err != nil {

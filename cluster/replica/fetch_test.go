@@ -250,3 +250,28 @@ func BenchmarkFetch(b *testing.B) {
 		results[0].Release()
 	}
 }
+
+func TestConsumerIsSentToItsRack(t *testing.T) {
+	b := newBroker(t, func(o *Options) { o.RackAware = true })
+	r := &cluster.UpdateMetadataRequest{ControllerEpoch: 1}
+	for id, rack := range []string{1: "x", 2: "y"} {
+		r.LiveBrokers = append(r.LiveBrokers, cluster.Broker{ID: cluster.BrokerID(id), Rack: rack, Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT"}}})
+	}
+	if err := b.ApplyUpdateMetadata(r); err != nil {
+		t.Fatal(err)
+	}
+	b.lead(5, 1, 2)
+	b.mustProduce(1)
+	b.follow(2, 1)
+	f := consumer(time.Hour, 1)
+	f.Rack, f.Listener = "y", "PLAINTEXT"
+	if r := b.fetchOne(t.Context(), f, wantFrom(0)); r.Err != nil || r.ReadFrom != 2 || r.Len() != 0 || r.HighWatermark != 1 {
+		t.Errorf("in the follower's rack: %+v", r)
+	}
+	f.Rack = "x"
+	r1 := b.fetchOne(t.Context(), f, wantFrom(0))
+	if r1.ReadFrom != noBroker || r1.Len() == 0 {
+		t.Errorf("in the leader's rack: %+v", r1)
+	}
+	r1.Release()
+}

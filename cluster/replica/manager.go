@@ -29,6 +29,7 @@ type Options struct {
 
 	LagTimeMax         time.Duration // replica.lag.time.max.ms
 	CheckpointInterval time.Duration // replica.high.watermark.checkpoint.interval.ms
+	RackAware          bool          // replica.selector.class is the RackAwareReplicaSelector
 
 	Proposer proposer // takes ISR changes to the controller; nil: this broker is alone
 	Fetchers fetchers // copies what other brokers lead; nil: this broker is alone
@@ -102,6 +103,7 @@ func New(o Options) *Manager {
 	if h.now == nil {
 		h.now = time.Now
 	}
+	h.rackAware = o.RackAware
 	h.image.Store(cluster.NewMetadata(o.ClusterID))
 	m.alter = newAlterPartition(o.Proposer, o.BrokerID, o.Logger)
 	h.propose = m.alter.propose

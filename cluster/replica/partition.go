@@ -24,6 +24,8 @@ type host struct {
 	config  func(topic string) *log.Config
 	propose func(*Partition, *proposal) // hands an ISR change to the controller's queue; must not block
 	logger  zerolog.Logger
+
+	rackAware bool // consumers are sent to replicas in their rack
 }
 
 // Partition is one replica on this broker: its log, and its part in the replication of it.
