@@ -254,11 +254,14 @@ func (c *cleaning) cleanSegment(cleaned, s *Segment, txns *cleanedTxns) error {
 		f.out = f.out[:0]
 		return err
 	}
-	err = readBatches(s, 0, s.Size(), func(_ int64, b protocol.Batch) error {
+	err = readBatches(s, 0, s.Size(), func(at int64, b protocol.Batch) error {
 		if err := c.step(len(b)); err != nil {
 			return err
 		}
 		c.read += int64(len(b))
+		if err := b.CheckCRC(); err != nil { // a copy would get a new checksum, and nobody would ever know
+			return s.corrupt(at, err)
+		}
 		if err := f.filter(b); err != nil {
 			return fmt.Errorf("clean %v: %w", b, err)
 		}

@@ -388,6 +388,53 @@ func TestAChangedLogIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestACorruptLogIsLeftAlone(t *testing.T) {
+	c := newCompacting(t, nil)
+	defer c.close()
+	c.append(protocol.BatchOptions{}, "a=1")
+	c.append(protocol.BatchOptions{}, "a=2")
+	c.roll()
+	before := c.l.Size()
+	name := "/data/t-0/" + segmentFileName(0, logSuffix)
+	content := must(vfs.ReadFile(c.mem, name))
+	content[len(content)-2] ^= 1 // in the value that stays
+	if err := vfs.WriteFile(c.mem, name, content, true); err != nil {
+		t.Fatal(err)
+	}
+	if c.clean() {
+		t.Fatal("a log with a corrupt batch was cleaned")
+	}
+	if _, again := c.m.cleaner.pick(c.clock()); again {
+		t.Fatal("the log is picked again")
+	}
+	if c.l.Size() != before || c.m.Dirs()[0].Offline || strings.Contains(c.mem.Tree(), cleanedSuffix) {
+		t.Fatalf("%d bytes were %d\n%s", c.l.Size(), before, c.mem.Tree())
+	}
+}
+
+func TestADiskErrorTakesTheDirectoryOffline(t *testing.T) {
+	c := newCompacting(t, nil)
+	c.append(protocol.BatchOptions{}, "a=1", "a=2")
+	c.roll()
+	c.close()
+	var broken atomic.Bool
+	c.fs = vfs.Faulty{FS: c.mem, Fail: func(op vfs.Op, name string) error {
+		if broken.Load() && op == vfs.OpSync && strings.Contains(name, cleanedSuffix) {
+			return errors.New("disk is broken")
+		}
+		return nil
+	}}
+	c.open()
+	c.l.SetHighWatermark(2)
+	broken.Store(true)
+	if c.clean() || !c.m.Dirs()[0].Offline {
+		t.Fatalf("%+v", c.m.Dirs()[0])
+	}
+	if err := c.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAReadUpToAnOldHighWatermarkSurvivesCleaning(t *testing.T) {
 	c := newCompacting(t, nil)
 	defer c.close()
