@@ -109,23 +109,18 @@ func (r *RecordReader) Record() *Record { return &r.record }
 // Next moves to the next record. It is false at the end and on an error. The records must be as many as the header says and end where the
 // batch ends.
 func (r *RecordReader) Next() bool {
-	switch {
-	case r.err != nil || r.done:
-		return false
-	case r.legacy != nil:
-		return r.nextLegacy()
-	case r.left == 0:
-		r.done = true
-		r.err = r.checkEnd()
-		return false
+	if r.left <= 0 {
+		return r.nextOther()
 	}
 	r.left--
+	var err error
 	if r.in == nil {
-		r.err = r.nextPlain()
+		err = r.nextPlain()
 	} else {
-		r.err = r.nextCompressed()
+		err = r.nextCompressed()
 	}
-	if r.err != nil {
+	if err != nil {
+		r.err, r.left = err, 0
 		return false
 	}
 	r.record.Offset += r.baseOffset
@@ -135,6 +130,19 @@ func (r *RecordReader) Next() bool {
 		r.record.Timestamp += r.baseTimestamp
 	}
 	return true
+}
+
+// nextOther is Next for all but the records of magic 2.
+func (r *RecordReader) nextOther() bool {
+	switch {
+	case r.err != nil || r.done:
+		return false
+	case r.legacy != nil:
+		return r.nextLegacy()
+	}
+	r.done = true
+	r.err = r.checkEnd()
+	return false
 }
 
 func (r *RecordReader) nextPlain() error {

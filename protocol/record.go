@@ -67,21 +67,50 @@ func appendBytes(b, v []byte) []byte {
 
 // parse reads the body of a record, all of b. Offset and timestamp are left relative to the batch. It is the inner loop of produce.
 func (r *Record) parse(b []byte) error {
+	if r.parseShort(b) {
+		return nil
+	}
+	return r.parseAny(b)
+}
+
+// parseShort reads what nearly all records are: numbers of one or two bytes, no headers. What it does not take may be right or wrong.
+func (r *Record) parseShort(b []byte) bool {
+	ts, at := short(b, 1) // after a byte of attributes that mean nothing yet
+	delta, at := short(b, at)
+	key, at := short(b, at)
+	keyEnd := at + int(max(unzigzag32(key), 0))
+	value, valueAt := short(b, keyEnd)
+	end := valueAt + int(max(unzigzag32(value), 0))
+	if at == 0 || valueAt == 0 || end != len(b)-1 || b[end] != 0 {
+		return false
+	}
+	r.Timestamp, r.Offset = int64(unzigzag32(ts)), int64(unzigzag32(delta))
+	r.Key, r.Value, r.Headers = nil, nil, Headers{}
+	if key&1 == 0 {
+		r.Key = b[at:keyEnd:keyEnd]
+	}
+	if value&1 == 0 {
+		r.Value = b[valueAt:end:end]
+	}
+	return true
+}
+
+func (r *Record) parseAny(b []byte) error {
 	if len(b) == 0 {
 		return errRecordCut
 	}
 	var delta, headers int32
-	at := 1 // after a byte of attributes that mean nothing yet
+	at := 1
 	r.Timestamp, at = varlong(b, at)
 	delta, at = varint(b, at)
 	r.Offset = int64(delta)
 	r.Key, at = lengthPrefixed(b, at)
 	r.Value, at = lengthPrefixed(b, at)
+	headers, at = varint(b, at)
 	r.Headers = Headers{}
-	if at == len(b)-1 && b[at] == 0 {
+	if at == len(b) && headers == 0 {
 		return nil
 	}
-	headers, at = varint(b, at)
 	if at < 0 {
 		return errRecordCut
 	}

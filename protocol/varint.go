@@ -3,6 +3,22 @@ package protocol
 // Records number and measure themselves with zig-zag base-128 integers, seven bits a byte, the lowest first. The readers take the position
 // to read at and return the one after; a position of -1 stands for an error, theirs or that of an earlier read, so that a caller checks once.
 
+// short reads a number of one or two bytes without undoing its zig-zag. It is small enough to be inlined. It takes nothing at the very end, nor at
+// position 0, where no number of a record stands: there, and for longer numbers, the position after is 0.
+func short(b []byte, at int) (u uint32, after int) {
+	if at <= 0 || at+1 >= len(b) {
+		return 0, 0
+	}
+	lo, hi := uint32(b[at]), uint32(b[at+1])
+	if lo < 0x80 {
+		return lo, at + 1
+	}
+	if hi < 0x80 {
+		return lo&0x7f | hi<<7, at + 2
+	}
+	return 0, 0
+}
+
 // varint reads an int32. Lengths up to 8191 and deltas take at most two bytes, so these come first.
 func varint(b []byte, at int) (int32, int) {
 	if at >= 0 && at+1 < len(b) {
