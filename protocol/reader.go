@@ -77,7 +77,9 @@ func (r *RecordReader) Reset(b Batch, o ReadOptions) {
 	case b.Codec() == None:
 		r.buf = b.Payload()
 	default:
-		r.in, r.err = newDecompressor(b.Payload(), b.Codec(), 2)
+		if r.in, r.err = newDecompressor(b.Payload(), b.Codec(), 2); r.err != nil {
+			r.left = 0
+		}
 	}
 }
 
