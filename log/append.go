@@ -310,16 +310,16 @@ func (l *Log) rollLocked(base int64) (*Segment, error) {
 		return nil, err
 	}
 	l.storeSegments(append(l.Segments(), s))
-	l.producers.end = base
-	if err := l.producers.takeSnapshot(false); err != nil {
-		return nil, err
-	}
 	atEnd := offsets.HighWatermark.Offset >= offsets.End.Offset
 	offsets.End.SegmentBase, offsets.End.Byte = s.base, 0
 	if atEnd {
 		offsets.HighWatermark = offsets.End
 	}
 	l.publishLocked(offsets)
+	l.producers.end = base
+	if err := l.producers.takeSnapshot(false); err != nil {
+		return nil, err
+	}
 	l.host.worker.flush(l, base)
 	return s, nil
 }

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"maps"
 	"sync"
 
 	"gokafka/protocol"
@@ -14,10 +15,17 @@ type checkpoints struct {
 	mu sync.Mutex
 	// known is the recovery points in the files of the volumes. Recovery trusts them, so one that is too high must not stay.
 	known map[*volume]offsetCheckpoint
+	// written is what each file was given last, to spare an idle broker its disk.
+	written map[checkpointFile]offsetCheckpoint
+}
+
+type checkpointFile struct {
+	volume *volume
+	name   string
 }
 
 func newCheckpoints(logs *registry) *checkpoints {
-	return &checkpoints{logs: logs, known: map[*volume]offsetCheckpoint{}}
+	return &checkpoints{logs: logs, known: map[*volume]offsetCheckpoint{}, written: map[checkpointFile]offsetCheckpoint{}}
 }
 
 // adopt takes note of the recovery points that were read.
@@ -37,9 +45,14 @@ func (c *checkpoints) write(v *volume, name string, offset func(*Log) (int64, bo
 			points[l.tp] = o
 		}
 	}
-	if err := points.write(v.fs, v.path, name); err != nil {
-		return nil, v.fail("write "+name, err)
+	file := checkpointFile{v, name}
+	if last, ok := c.written[file]; ok && maps.Equal(last, points) {
+		return points, nil
 	}
+	if err := points.write(v.fs, v.path, name); err != nil {
+		return nil, v.report("write "+name, err)
+	}
+	c.written[file] = points
 	return points, nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -419,4 +421,34 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("retry: %+v", info)
 	}
 	logtest.Check(t, m)
+}
+
+// TestNoDescriptors: a process that has no file descriptors left refuses appends, and goes on when it has some again.
+func TestNoDescriptors(t *testing.T) {
+	var short atomic.Bool
+	faulty := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+		if short.Load() && (op == vfs.OpOpen || op == vfs.OpCreate) {
+			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+		}
+		return nil
+	}}
+	m := open(t, faulty, smallSegments)
+	l := logtest.Create(t, m, partition)
+	for i := range 40 {
+		short.Store(i%4 > 1)
+		want := l.LogEndOffset().Offset
+		info, err := l.AppendAsLeader(logtest.Batch(t, protocol.BatchOptions{}, now, "a value", "another value"), 0, log.AppendOptions{})
+		if err == nil && info.FirstOffset != want || err != nil && !errors.Is(err, syscall.EMFILE) {
+			t.Fatalf("append at %d: %+v, %v", want, info, err)
+		}
+		if err != nil && l.LogEndOffset().Offset != want {
+			t.Fatalf("a failed append moved the end to %d", l.LogEndOffset().Offset)
+		}
+	}
+	short.Store(false)
+	appendBatch(t, l, 0, protocol.BatchOptions{}, "v")
+	logtest.Check(t, m)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -136,7 +136,7 @@ func (l *Log) openLocked() error {
 	return l.dir.check()
 }
 
-// storage takes the directory offline for an I/O error. Others pass: those that did it already, and corruption, which is of this log only.
+// storage reports an I/O error to the volume. Others pass: those that were reported already, and corruption, which is of this log only.
 func (l *Log) storage(op string, err error) error {
 	if err == nil {
 		return nil
@@ -150,7 +150,7 @@ func (l *Log) storage(op string, err error) error {
 	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		return fmt.Errorf("%s %v: %w", op, l.tp, err)
 	}
-	return l.dir.fail(op+" "+l.tp.String(), err)
+	return l.dir.report(op+" "+l.tp.String(), err)
 }
 
 // publishLocked makes new marks visible. The last stable offset follows from the producers' state.

@@ -46,7 +46,7 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 		if err == nil {
 			return l, nil
 		}
-		m.host.logger.Error().Err(v.fail("create "+tp.String(), err)).Msg("log could not be created")
+		m.host.logger.Error().Err(v.report("create "+tp.String(), err)).Msg("log could not be created")
 	}
 	return nil, fmt.Errorf("create %v: no directory is usable: %w", tp, ErrStorage)
 }

@@ -35,7 +35,7 @@ func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
 	} else {
 		err = l.cutLocked(offset)
 	}
-	return true, l.storage("truncate", err)
+	return true, l.half("truncate", err)
 }
 
 // TruncateFullyAndStartAt removes all records; the log then begins and ends at the offset.
@@ -52,7 +52,7 @@ func (l *Log) truncateFully(offset int64) error {
 	l.generation.Add(1)
 	defer l.generation.Add(1)
 	l.truncatedTo = min(l.truncatedTo, offset)
-	return l.storage("truncate", l.restartLocked(offset))
+	return l.half("truncate", l.restartLocked(offset))
 }
 
 // forgetTruncation notes that the log was cleaned as it is now.
@@ -69,6 +69,14 @@ func (l *Log) afterTruncate(err error) error {
 		return err
 	}
 	return l.host.worker.checkpoints.lower(l)
+}
+
+// half takes the directory offline for any error of a change that may be half done: only a restart knows what is left.
+func (l *Log) half(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return l.dir.fail(op+" "+l.tp.String(), err)
 }
 
 // cutLocked removes what is at and after the offset, which lies in the log.

@@ -1,9 +1,14 @@
 package log
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/log/vfs"
 )
@@ -44,6 +49,19 @@ func (v *volume) fail(op string, err error) error {
 		v.failed <- v
 	}
 	return e
+}
+
+// report takes the volume offline for an I/O error. The want of file descriptors is none: it says nothing of the disk, and passes. Whoever
+// reports has changed nothing yet that must not stay half done.
+func (v *volume) report(op string, err error) error {
+	if passes(err) {
+		return fmt.Errorf("%s in %s: %w: %w", op, v.path, err, kerr.KafkaStorageError)
+	}
+	return v.fail(op, err)
+}
+
+func passes(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // check returns nil while the volume is online.

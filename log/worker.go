@@ -139,20 +139,29 @@ func (w *worker) step() time.Duration {
 	return wait
 }
 
+// do removes. For want of file descriptors it tries again later.
 func (w *worker) do(r removal) {
+	err := r.remove()
+	switch {
+	case err == nil:
+	case passes(err):
+		w.add(time.Minute.Milliseconds(), r)
+	default:
+		r.volume.fail("remove files", err)
+	}
+}
+
+func (r removal) remove() error {
 	if r.dir != "" {
-		if err := r.volume.fs.RemoveAll(r.dir); err != nil {
-			r.volume.fail("remove "+r.dir, err)
-		}
-		return
+		return r.volume.fs.RemoveAll(r.dir)
 	}
 	for _, f := range r.files {
 		if f.cache != nil {
 			f.cache.drop(f)
 		}
 		if err := ignoreMissing(r.volume.fs.Remove(f.path())); err != nil {
-			r.volume.fail("remove "+f.path(), err)
-			return
+			return err
 		}
 	}
+	return nil
 }
