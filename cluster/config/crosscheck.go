@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"gokafka/cluster"
 )
 
 // crossCheck looks at settings together, after each was found right by itself. Error texts are Apache's.
@@ -16,8 +18,22 @@ func (v *Values) crossCheck() error {
 			return err
 		}
 	}
-	_, err := v.ParseNetwork()
-	return err
+	n, err := v.ParseNetwork()
+	if err != nil {
+		return err
+	}
+	return v.checkProtection(n)
+}
+
+// checkProtection refuses what would leave the broker open if it were ignored like other settings without effect: whoever asks for
+// encryption, authentication or authorization must not get a broker without.
+func (v *Values) checkProtection(n *Network) error {
+	for _, l := range n.Listeners {
+		if l.Protocol != cluster.Plaintext {
+			return fmt.Errorf("listener %s asks for %s, which this broker does not speak yet: only PLAINTEXT", l.Listener, l.Protocol)
+		}
+	}
+	return require(v.String("authorizer.class.name") == "", "authorizer.class.name is set, but this broker does not authorize yet: it allows everything")
 }
 
 // require is an error with the text when the condition does not hold.

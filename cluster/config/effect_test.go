@@ -4,17 +4,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
+// reads finds a setting that is read from Values.
+var reads = regexp.MustCompile(`\.(?:Bool|Int|Int64|Float64|String|List|Millis)\("([a-zA-Z0-9.]+)"\)`)
+
 // onlyTables are files that name settings without acting on them.
 var onlyTables = []string{"broker_keys.go", "topic_keys.go", "crosscheck.go", "dynamic.go", "key.go"}
 
-// A setting that claims to have an effect is named by some code that acts on it; otherwise a user is not warned.
+// A setting that claims to have an effect is named by some code that acts on it; otherwise a user is not warned. And what is read
+// claims it; otherwise a user is warned for nothing.
 func TestSettingsWithEffectAreRead(t *testing.T) {
-	var code strings.Builder
+	var code, users strings.Builder // all code, and that outside of this package
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && slices.Contains([]string{"compat", "testcontainers", "testdata", ".git"}, d.Name()) {
 			return errOrSkip(err)
@@ -24,6 +29,9 @@ func TestSettingsWithEffectAreRead(t *testing.T) {
 		}
 		b, err := os.ReadFile(path)
 		code.Write(b)
+		if !strings.Contains(filepath.ToSlash(path), "cluster/config/") {
+			users.Write(b)
+		}
 		return err
 	})
 	if err != nil {
@@ -37,6 +45,11 @@ func TestSettingsWithEffectAreRead(t *testing.T) {
 		}
 		if k.Effect != (k.Doc != "") {
 			t.Errorf("%s: a setting has a description if and only if it has an effect", k.Name)
+		}
+	}
+	for _, m := range reads.FindAllStringSubmatch(users.String(), -1) {
+		if k := brokers[m[1]]; k != nil && !k.Effect {
+			t.Errorf("%s is read, but its Key does not say that it has an effect", k.Name)
 		}
 	}
 }

@@ -79,6 +79,9 @@ func TestErrorsNameTheSetting(t *testing.T) {
 		{"process.roles=broker", "process.roles=broker is not supported"},
 		{"process.roles=broker,controller;zookeeper.connect=x", "process.roles and zookeeper.connect must not both be set"},
 		{"controller.listener.names=C", "controller.listener.names must be empty when not running in KRaft mode: [C]"},
+		{"listeners=SSL://:1;security.inter.broker.protocol=SSL", "listener SSL asks for SSL"},
+		{"listeners=PLAINTEXT://:1,C://:2;listener.security.protocol.map=PLAINTEXT:PLAINTEXT,C:SASL_SSL", "listener C asks for SASL_SSL"},
+		{"authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "authorizer.class.name is set"},
 		{"log.dir=", "At least one log directory must be defined via log.dirs or log.dir."},
 		{"listeners=SASL_PLAINTEXT://:1;security.inter.broker.protocol=SASL_PLAINTEXT;sasl.enabled.mechanisms=PLAIN", "sasl.mechanism.inter.broker.protocol must be included"},
 	} {
