@@ -224,7 +224,7 @@ var brokerKeys = []Key{
 	{Name: "replica.fetch.wait.max.ms", Type: Int, Default: "500"},
 	{Name: "replica.high.watermark.checkpoint.interval.ms", Type: Long, Default: "5000", Effect: true, Doc: "How often high watermarks are written."},
 	{Name: "replica.lag.time.max.ms", Type: Long, Default: "30000", Effect: true, Doc: "Lag after which a replica leaves the ISR."},
-	{Name: "replica.selector.class", Type: String, Default: null},
+	{Name: "replica.selector.class", Type: String, Default: null, Effect: true, Doc: "Class that sends consumers to a replica near them; the one for racks is known."},
 	{Name: "replica.socket.receive.buffer.bytes", Type: Int, Default: "65536"},
 	{Name: "replica.socket.timeout.ms", Type: Int, Default: "30000"},
 	{Name: "replication.quota.window.num", Type: Int, Default: "11", Check: atLeast(1)},
