@@ -41,10 +41,14 @@ func (o *CleanerOptions) setDefaults() {
 // cleaner compacts the logs whose cleanup.policy asks for it, always the one with the largest share of bytes that were not cleaned yet. It takes no
 // lock of a log while it reads and writes: a cleaning whose segments changed meanwhile is thrown away.
 type cleaner struct {
-	options CleanerOptions
-	logs    *registry
-	host    *host
-	logger  zerolog.Logger
+	logs   *registry
+	host   *host
+	logger zerolog.Logger
+
+	life    sync.Mutex     // of the threads; one start or stop at a time
+	options CleanerOptions // changed only while no thread runs
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
 	mu          sync.Mutex
 	checkpoints map[*volume]offsetCheckpoint // up to where each log is clean
@@ -55,7 +59,7 @@ type cleaner struct {
 func newCleaner(o CleanerOptions, logs *registry, h *host) *cleaner {
 	o.setDefaults()
 	return &cleaner{
-		options: o, logs: logs, host: h, logger: h.logger.With().Str("part", "cleaner").Logger(),
+		logs: logs, host: h, options: o, logger: h.logger.With().Str("part", "cleaner").Logger(),
 		checkpoints: map[*volume]offsetCheckpoint{}, busy: map[*Log]bool{}, uncleanable: map[*Log]bool{},
 	}
 }
@@ -65,6 +69,39 @@ func (c *cleaner) adopt(v *volume, clean offsetCheckpoint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.checkpoints[v] = clean
+}
+
+// start begins to clean, with other options if there are any. What the threads were cleaning is abandoned.
+func (c *cleaner) start(o *CleanerOptions) {
+	c.life.Lock()
+	defer c.life.Unlock()
+	c.stopLocked()
+	if o != nil {
+		o.setDefaults()
+		c.options = *o
+	}
+	if c.options.Disabled {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	for range c.options.Threads {
+		c.running.Go(func() { c.run(ctx) })
+	}
+}
+
+func (c *cleaner) stop() {
+	c.life.Lock()
+	defer c.life.Unlock()
+	c.stopLocked()
+}
+
+func (c *cleaner) stopLocked() {
+	if c.cancel != nil {
+		c.cancel()
+		c.cancel = nil
+	}
+	c.running.Wait()
 }
 
 // run is the loop of one thread.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gokafka/log/vfs"
@@ -686,4 +687,23 @@ func TestCrashWhileCleaning(t *testing.T) {
 		}
 		w.close()
 	}
+}
+
+func TestTheCleanerRunsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCompacting(t, nil)
+		defer c.close()
+		c.append(protocol.BatchOptions{}, "a=1", "a=2")
+		c.roll()
+		c.m.SetCleaner(CleanerOptions{Threads: 2, Backoff: time.Minute, BytesPerSecond: 100})
+		c.expect("0: a=1", "1: a=2")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		c.expect("1: a=2")
+		c.m.SetCleaner(CleanerOptions{Disabled: true})
+		c.append(protocol.BatchOptions{}, "a=3")
+		c.roll()
+		time.Sleep(time.Hour)
+		c.expect("1: a=2", "2: a=3")
+	})
 }

@@ -348,11 +348,7 @@ func (m *Manager) start() {
 	every(m.options.CheckpointInterval, m.options.CheckpointInterval, m.checkpoint)
 	every(m.options.ProducerExpiryInterval, m.options.ProducerExpiryInterval, m.expireProducers)
 	m.running.Go(func() { m.watchFailures(ctx) })
-	if !m.options.Cleaner.Disabled {
-		for range m.cleaner.options.Threads {
-			m.running.Go(func() { m.cleaner.run(ctx) })
-		}
-	}
+	m.cleaner.start(nil)
 }
 
 // repeat calls do after the first wait and then in intervals.

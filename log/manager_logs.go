@@ -163,6 +163,9 @@ func (m *Manager) SetConfig(topic string, c *Config) {
 	}
 }
 
+// SetCleaner replaces the settings of compaction. It waits until the cleaner's threads have stopped, which they do at the next batch.
+func (m *Manager) SetCleaner(o CleanerOptions) { m.cleaner.start(&o) }
+
 // CheckpointHighWatermarks writes the high watermarks of all logs.
 func (m *Manager) CheckpointHighWatermarks() error {
 	var errs []error
@@ -212,6 +215,7 @@ func (m *Manager) Failures() <-chan DirStatus { return m.failures }
 func (m *Manager) Close() error {
 	m.cancel()
 	m.running.Wait()
+	m.cleaner.stop()
 	m.host.worker.stop()
 	errs := []error{m.closeLogs()}
 	for _, v := range m.volumes {

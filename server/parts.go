@@ -169,6 +169,9 @@ func (b *Broker) settingsChanged(old, v *config.Values) {
 	} else {
 		b.logs.SetDefaults(defaults.LogConfig())
 	}
+	if cleaner := cleanerOptions(v); cleaner != cleanerOptions(old) {
+		b.logs.SetCleaner(cleaner)
+	}
 	if unclean := v.Bool("unclean.leader.election.enable"); unclean != old.Bool("unclean.leader.election.enable") {
 		b.allowUncleanElection(unclean)
 	}

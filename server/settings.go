@@ -32,15 +32,19 @@ func logOptions(v *config.Values) (log.ManagerOptions, error) {
 		CheckpointInterval:     v.Millis("log.flush.offset.checkpoint.interval.ms"),
 		ProducerIDExpiration:   v.Millis("producer.id.expiration.ms"),
 		ProducerExpiryInterval: v.Millis("producer.id.expiration.check.interval.ms"),
-		Cleaner: log.CleanerOptions{
-			Disabled:       !v.Bool("log.cleaner.enable"),
-			Threads:        v.Int("log.cleaner.threads"),
-			DedupeBytes:    v.Int64("log.cleaner.dedupe.buffer.size"),
-			LoadFactor:     v.Float64("log.cleaner.io.buffer.load.factor"),
-			BytesPerSecond: v.Float64("log.cleaner.io.max.bytes.per.second"),
-			Backoff:        v.Millis("log.cleaner.backoff.ms"),
-		},
+		Cleaner:                cleanerOptions(v),
 	}, nil
+}
+
+func cleanerOptions(v *config.Values) log.CleanerOptions {
+	return log.CleanerOptions{
+		Disabled:       !v.Bool("log.cleaner.enable"),
+		Threads:        v.Int("log.cleaner.threads"),
+		DedupeBytes:    v.Int64("log.cleaner.dedupe.buffer.size"),
+		LoadFactor:     v.Float64("log.cleaner.io.buffer.load.factor"),
+		BytesPerSecond: v.Float64("log.cleaner.io.max.bytes.per.second"),
+		Backoff:        v.Millis("log.cleaner.backoff.ms"),
+	}
 }
 
 func groupSettings(v *config.Values, logger zerolog.Logger) group.Settings {
