@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -107,9 +108,9 @@ func (p *production) run() {
 // mention is a partition's place in a request.
 type mention struct{ topic, partition int }
 
-// lastMentions finds where each partition is named last; nil for the usual request, which names just one.
+// lastMentions finds where each partition is named last; nil when none can be named twice, as is usual.
 func lastMentions(r *kmsg.ProduceRequest) map[protocol.TopicPartition]mention {
-	if len(r.Topics) == 1 && len(r.Topics[0].Partitions) == 1 {
+	if plainlyOnce(r.Topics) {
 		return nil
 	}
 	last := map[protocol.TopicPartition]mention{}
@@ -119,6 +120,28 @@ func lastMentions(r *kmsg.ProduceRequest) map[protocol.TopicPartition]mention {
 		}
 	}
 	return last
+}
+
+// plainlyOnce reports that every partition is named once, where that can be seen without allocating: few topics, of few
+// partitions each.
+func plainlyOnce(topics []kmsg.ProduceRequestTopic) bool {
+	const topicsMax, partitionsMax = 16, 1024
+	if len(topics) > topicsMax {
+		return false
+	}
+	for i := range topics {
+		if slices.ContainsFunc(topics[:i], func(t kmsg.ProduceRequestTopic) bool { return t.Topic == topics[i].Topic }) {
+			return false
+		}
+		var seen [partitionsMax / 64]uint64
+		for _, p := range topics[i].Partitions {
+			if p.Partition < 0 || p.Partition >= partitionsMax || seen[p.Partition/64]&(1<<(p.Partition%64)) != 0 {
+				return false
+			}
+			seen[p.Partition/64] |= 1 << (p.Partition % 64)
+		}
+	}
+	return true
 }
 
 // refusal is the error that all partitions get, if any: bytes that cannot be a batch; transactional records that do not say

@@ -230,6 +230,32 @@ func TestProduceWaitsForAcks(t *testing.T) {
 	})
 }
 
+func TestPlainlyOnce(t *testing.T) {
+	topic := func(name string, partitions ...int32) (out kmsg.ProduceRequestTopic) {
+		out.Topic = name
+		for _, p := range partitions {
+			out.Partitions = append(out.Partitions, kmsg.ProduceRequestTopicPartition{Partition: p})
+		}
+		return out
+	}
+	for _, test := range []struct {
+		topics []kmsg.ProduceRequestTopic
+		want   bool
+	}{
+		{nil, true},
+		{[]kmsg.ProduceRequestTopic{topic("a", 0, 1, 63, 64, 1023), topic("b", 0)}, true},
+		{[]kmsg.ProduceRequestTopic{topic("a", 64, 0, 64)}, false},
+		{[]kmsg.ProduceRequestTopic{topic("a", 0), topic("b"), topic("a", 1)}, false},
+		{[]kmsg.ProduceRequestTopic{topic("a", -1)}, false},
+		{[]kmsg.ProduceRequestTopic{topic("a", 1024)}, false},
+		{make([]kmsg.ProduceRequestTopic, 17), false},
+	} {
+		if got := plainlyOnce(test.topics); got != test.want {
+			t.Errorf("%+v: %v", test.topics, got)
+		}
+	}
+}
+
 func TestProduceNamesAPartitionTwice(t *testing.T) {
 	b := newRecordBroker(t)
 	resp, err := b.produce(produceRequest(9, 1, to(0, testBatch(t, protocol.BatchOptions{}, "x", "y")), to(0, testBatch(t, protocol.BatchOptions{}, "z"))))
