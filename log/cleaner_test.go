@@ -528,6 +528,9 @@ func (w *cleanerWorkload) step() {
 // check reads the whole log: offsets ascend, what is there is what was written, and the end is there.
 func (w *cleanerWorkload) check() {
 	w.t.Helper()
+	if err := w.l.Check(); err != nil {
+		w.t.Fatalf("%v\n%s", err, w.mem.Tree())
+	}
 	last := int64(-1)
 	for _, line := range w.show() {
 		offsetText, text, _ := strings.Cut(line, ": ")
