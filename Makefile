@@ -15,6 +15,10 @@ test: ## everything: unit tests with -race, then stock clients and Apache Kafka 
 unit: ## the unit tests alone, no installation, about a minute
 	go vet ./... && go test -race ./...
 
+.PHONY: zookeeper
+zookeeper: ## the metadata store and the controller against a real ZooKeeper (Debian's package zookeeper)
+	go test -race -tags zookeeper ./cluster/metastore/zktest ./cluster/controller
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \

@@ -27,6 +27,7 @@ var steps = []step{
 	{"install what the tests need", ".", []string{"go", "run", "./cmd/setup"}},
 	{"vet", "..", []string{"go", "vet", "./..."}},
 	{"unit tests", "..", []string{"go", "test", "-race", "-v", "./..."}},
+	{"a real ZooKeeper", "..", []string{"go", "test", "-race", "-v", "-tags", "zookeeper", "./cluster/metastore/zktest", "./cluster/controller"}},
 	{"vet of compat", ".", []string{"go", "vet", "./..."}},
 	{"stock clients and Apache Kafka", ".", []string{"go", "test", "-v", "-p", "1", "-timeout", "25m", "./..."}},
 	{"vet of testcontainers", "../testcontainers", []string{"go", "vet", "./..."}},
