@@ -31,7 +31,7 @@ func setup() error {
 // needed are the programs that must be there, by name or path, with the Debian packages that bring them.
 var needed = map[string]string{
 	"java": "default-jdk-headless", "javac": "default-jdk-headless", "mvn": "maven", "python3": "python3-venv", "node": "nodejs", "npm": "npm", "kcat": "kcat",
-	"gcc": "build-essential", // the race detector is linked by it
+	"gcc":                                  "build-essential", // the race detector is linked by it
 	"/usr/share/zookeeper/bin/zkServer.sh": "zookeeper",
 }
 
