@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -93,11 +94,10 @@ type fetchSession struct {
 	usesIDs    bool
 	created    time.Time
 
-	// Guarded by the cache's lock.
-	used time.Time
-	size int // of partitions, as of used
+	used atomic.Int64 // when, in Unix nanoseconds
+	size atomic.Int64 // partitions, as of used
 
-	mu         sync.Mutex // of what follows; taken after the cache's
+	mu         sync.Mutex // of what follows; not taken together with the cache's
 	epoch      int32      // that the next request must carry
 	partitions map[sessionKey]*sessionPartition
 	list       sessionPartition // sentinel
@@ -164,32 +164,47 @@ func (c *fetchSessions) resolve(r *kmsg.FetchRequest, image *cluster.Metadata, n
 		x.wants = r.SessionEpoch == sessionEpochFirst
 		return x, appendWanted(dst, r, image)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.sessions[r.SessionID]
+	s := c.find(r.SessionID)
 	if s == nil {
 		x.err = errSessionNotFound
 		return x, dst
 	}
+	var empty bool
+	if dst, empty, x.err = s.advance(r, image, now, dst); x.err != nil {
+		return x, dst
+	}
+	if empty {
+		c.drop(s.id)
+		return x, appendWanted(dst, r, image)
+	}
+	x.session = s
+	return x, dst
+}
+
+func (c *fetchSessions) find(id int32) *fetchSession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions[id]
+}
+
+// advance takes a session's next request, and appends what is to be read; empty tells that no partition is left.
+func (s *fetchSession) advance(r *kmsg.FetchRequest, image *cluster.Metadata, now time.Time, dst []replica.FetchPartition) (reads []replica.FetchPartition, empty bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.epoch != r.SessionEpoch:
-		x.err = errSessionEpoch
-		return x, dst
-	case s.usesIDs != x.usesIDs:
-		x.err = errSessionTopicID
-		return x, dst
+		return dst, false, errSessionEpoch
+	case s.usesIDs != (r.Version >= 13):
+		return dst, false, errSessionTopicID
 	}
 	s.updateLocked(r, image)
+	s.used.Store(now.UnixNano())
+	s.size.Store(int64(len(s.partitions)))
 	if len(s.partitions) == 0 {
-		delete(c.sessions, s.id)
-		return x, appendWanted(dst, r, image)
+		return dst, true, nil
 	}
-	s.used, s.size = now, len(s.partitions)
 	s.epoch = nextSessionEpoch(s.epoch)
-	x.session = s
-	return x, s.appendAllLocked(dst, image)
+	return s.appendAllLocked(dst, image), false, nil
 }
 
 // updateLocked carries out what a request changes in the list.
@@ -294,19 +309,21 @@ func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, 
 
 // create makes a session of a full request, if there is room.
 func (c *fetchSessions) create(x *fetchContext, wants []replica.FetchPartition, results []protocol.FetchPartition, follower bool, now time.Time) int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.sessions) >= c.slots && !c.evictLocked(follower, len(wants), now) {
-		return noSession
-	}
-	s := &fetchSession{id: c.newIDLocked(), privileged: follower, usesIDs: x.usesIDs, created: now, used: now,
-		epoch: nextSessionEpoch(sessionEpochFirst), partitions: make(map[sessionKey]*sessionPartition, len(wants))}
+	s := &fetchSession{privileged: follower, usesIDs: x.usesIDs, created: now,
+		epoch: nextSessionEpoch(sessionEpochFirst), partitions: map[sessionKey]*sessionPartition{}}
+	s.used.Store(now.UnixNano())
+	s.size.Store(int64(len(wants)))
 	s.list.prev, s.list.next = &s.list, &s.list
 	for i := range wants {
 		p := s.setLocked(&wants[i])
 		p.highWatermark, p.logStart = results[i].HighWatermark, results[i].LogStartOffset
 	}
-	s.size = len(s.partitions)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sessions) >= c.slots && !c.evictLocked(s, now) {
+		return noSession
+	}
+	s.id = c.newIDLocked()
 	c.sessions[s.id] = s
 	return s.id
 }
@@ -320,24 +337,24 @@ func (c *fetchSessions) newIDLocked() int32 {
 	}
 }
 
-// evictLocked makes room for a session of some size: by the one that has been idle longest, if it has been for long; else by
+// evictLocked makes room for a session: by the one that has been idle longest, if it has been for long; else by
 // the least one, if the newcomer is not less. Followers are above consumers. A session is safe from its equals for its first
 // two minutes, except that a follower may take a consumer's place at any time.
-func (c *fetchSessions) evictLocked(follower bool, size int, now time.Time) bool {
+func (c *fetchSessions) evictLocked(newcomer *fetchSession, now time.Time) bool {
 	var idlest, least *fetchSession
 	for _, s := range c.sessions {
-		if idlest == nil || s.used.Before(idlest.used) {
+		if idlest == nil || s.used.Load() < idlest.used.Load() {
 			idlest = s
 		}
 		settled := now.Sub(s.created) > sessionIdleMax
-		if (settled || follower && !s.privileged) && (least == nil || s.less(least)) {
+		if (settled || newcomer.privileged && !s.privileged) && (least == nil || s.less(least)) {
 			least = s
 		}
 	}
 	switch {
-	case idlest != nil && now.Sub(idlest.used) > sessionIdleMax:
+	case idlest != nil && now.UnixNano()-idlest.used.Load() > int64(sessionIdleMax):
 		delete(c.sessions, idlest.id)
-	case least != nil && !(&fetchSession{privileged: follower, size: size}).less(least):
+	case least != nil && !newcomer.less(least):
 		delete(c.sessions, least.id)
 	default:
 		return false
@@ -350,8 +367,8 @@ func (s *fetchSession) less(t *fetchSession) bool {
 	if s.privileged != t.privileged {
 		return !s.privileged
 	}
-	if s.size != t.size {
-		return s.size < t.size
+	if a, b := s.size.Load(), t.size.Load(); a != b {
+		return a < b
 	}
 	return s.id < t.id
 }
