@@ -202,20 +202,12 @@ func (w *walker) tags(s *shape) error {
 	if int64(count) > int64(len(w.b)/2) {
 		return fmt.Errorf("%d tags: %w", count, errCut)
 	}
-	for i := range count {
-		tag, err := w.uvarint()
+	charge := firstTag
+	for range count {
+		tag, value, err := w.tag()
 		if err != nil {
 			return err
 		}
-		size, err := w.uvarint()
-		if err != nil {
-			return err
-		}
-		if int64(size) > int64(len(w.b)) {
-			return errCut
-		}
-		value := w.b[:size]
-		w.b = w.b[size:]
 		known, err := w.taggedField(s, tag, value)
 		if err != nil {
 			return fmt.Errorf("tag %d: %w", tag, err)
@@ -223,15 +215,28 @@ func (w *walker) tags(s *shape) error {
 		if known {
 			continue
 		}
-		charge := unknownTag
-		if i == 0 {
-			charge = firstTag
-		}
 		if err := w.take(charge); err != nil {
 			return err
 		}
+		charge = unknownTag
 	}
 	return nil
+}
+
+// tag reads the number of a tagged field and cuts out its bytes.
+func (w *walker) tag() (tag uint32, value []byte, err error) {
+	if tag, err = w.uvarint(); err != nil {
+		return 0, nil, err
+	}
+	size, err := w.uvarint()
+	if err != nil {
+		return 0, nil, err
+	}
+	if int64(size) > int64(len(w.b)) {
+		return 0, nil, errCut
+	}
+	value, w.b = w.b[:size], w.b[size:]
+	return tag, value, nil
 }
 
 func (w *walker) taggedField(s *shape, tag uint32, value []byte) (known bool, err error) {

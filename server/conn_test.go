@@ -224,7 +224,7 @@ func TestGarbageCloses(t *testing.T) {
 
 // awaitConnections returns when the server has n connections.
 func (s *testServer) awaitConnections(n int) {
-	for s.connections() != n {
+	for s.conns.len() != n {
 		runtime.Gosched()
 	}
 }
@@ -374,7 +374,7 @@ func TestSlowReaders(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		if n := s.connections(); n != 1 {
+		if n := s.conns.len(); n != 1 {
 			t.Errorf("%d connections are left, want the slow one", n)
 		}
 	})
@@ -392,7 +392,7 @@ func TestHandlersOfGoneClientsEnd(t *testing.T) {
 	c := s.dial()
 	c.send(fetch())
 	<-begun
-	conn := s.snapshot()[0]
+	conn := s.conns.all()[0]
 	now := time.Now()
 	s.watch(now.Add(goneGrace + time.Minute)) // the client is there: it may wait
 	if conn.ctx.Err() != nil {
@@ -422,7 +422,7 @@ func TestAnswersOwedToGoneClientsAreDropped(t *testing.T) {
 			c := s.dial()
 			c.send(produce())
 			<-waits.begun
-			conn := s.snapshot()[0]
+			conn := s.conns.all()[0]
 			if err := leave(c.Conn.(*net.TCPConn)); err != nil {
 				t.Fatal(err)
 			}

@@ -21,6 +21,6 @@
 //
 // # Locks
 //
-// Server.mu guards the set of connections, admission.mu the counts that limits are about, answers.mu the answers that one
+// connSet.mu guards the set of connections, admission.mu the counts that limits are about, answers.mu the answers that one
 // connection owes. None is held while another is taken, nor across a read, a write or a handler.
 package server

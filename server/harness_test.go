@@ -90,7 +90,7 @@ func (s *testServer) checkedShutdown() {
 		cancel()
 		_ = s.Shutdown(ctx) // cancelled: whatever is open is cut
 	}
-	if n := s.connections(); n > 0 {
+	if n := s.conns.len(); n > 0 {
 		s.t.Errorf("%d connections left", n)
 	}
 	if a := s.admission; a.total != 0 || len(a.byIP) != 0 {

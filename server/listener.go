@@ -110,7 +110,7 @@ func (s *Server) admit(l *listener, nc *net.TCPConn) bool {
 // noteFull says that connections wait for others to leave.
 func (s *Server) noteFull(l *listener) {
 	if s.noise.allow(l.addr().Addr(), time.Now()) {
-		s.logger.Warn().Str("listener", l.Name).Int("connections", s.connections()).Msg("new connections wait: as many as may are open")
+		s.logger.Warn().Str("listener", l.Name).Int("connections", s.conns.len()).Msg("new connections wait: as many as may are open")
 	}
 }
 

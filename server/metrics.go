@@ -75,7 +75,7 @@ type connCounters struct{ accepted, refused, rejected atomic.Uint64 }
 // Metrics returns what was counted up to now.
 func (s *Server) Metrics() Metrics {
 	m := Metrics{
-		Connections: s.connections(),
+		Connections: s.conns.len(),
 		Accepted:    s.counters.accepted.Load(), Refused: s.counters.refused.Load(), Rejected: s.counters.rejected.Load(),
 	}
 	for _, e := range s.table {

@@ -3,9 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -39,17 +40,43 @@ type Server struct {
 	budget    *protocol.Budget
 	noise     noise
 	counters  connCounters
+	conns     connSet
+	accepts   sync.WaitGroup // accept loops
+	serving   sync.WaitGroup // connections and the watcher
 
-	mu       sync.Mutex
-	conns    map[*conn]struct{}
-	draining atomic.Bool    // no request is read any more
-	accepts  sync.WaitGroup // accept loops
-	serving  sync.WaitGroup // connections and the watcher
-
-	stopping chan struct{} // closed when Shutdown begins
-	stopped  chan struct{} // closed when every connection has ended
-	ctx      context.Context
+	stopping chan struct{}   // closed when Shutdown begins: no request is read any more
+	ctx      context.Context // ends when no connection has anything to finish, or the time for it is over
 	cancel   context.CancelFunc
+}
+
+// connSet is the connections that are served.
+type connSet struct {
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+func (s *connSet) add(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+}
+
+func (s *connSet) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+func (s *connSet) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+func (s *connSet) all() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 // New binds the listeners, so that their ports are known, and accepts nothing yet.
@@ -59,8 +86,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{
 		options: o, logger: o.Logger, admission: newAdmission(o.Limits, o.ProtectedListener),
-		budget: protocol.NewBudget(o.QueuedBytesMax), conns: map[*conn]struct{}{},
-		stopping: make(chan struct{}), stopped: make(chan struct{}),
+		budget: protocol.NewBudget(o.QueuedBytesMax), conns: connSet{conns: map[*conn]struct{}{}},
+		stopping: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, l := range o.Listeners {
@@ -99,32 +126,21 @@ func (s *Server) SetLimits(limits Limits) { s.admission.setLimits(limits) }
 // start serves a connection that was admitted.
 func (s *Server) start(c *conn) {
 	s.counters.accepted.Add(1)
-	s.mu.Lock()
-	s.conns[c] = struct{}{}
-	s.mu.Unlock()
+	s.conns.add(c)
 	s.serving.Go(func() {
 		c.serve()
 		s.admission.leave(c.listener.Name, c.peer.Addr())
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
+		s.conns.remove(c)
 	})
 }
 
-func (s *Server) connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
-func (s *Server) snapshot() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
 	}
-	return conns
 }
 
 // drainInterval is how often Shutdown looks for connections that have become idle.
@@ -136,14 +152,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	close(s.stopping)
 	s.closeListeners()
 	s.accepts.Wait()
-	s.draining.Store(true)
 	err := s.drain(ctx)
 	s.cancel()
 	s.budget.Close()
-	for _, c := range s.snapshot() {
+	for _, c := range s.conns.all() {
 		c.nc.Close()
 	}
-	close(s.stopped)
 	s.serving.Wait()
 	return err
 }
@@ -153,7 +167,7 @@ func (s *Server) drain(ctx context.Context) error {
 	ticker := time.NewTicker(drainInterval)
 	defer ticker.Stop()
 	for {
-		conns := s.snapshot()
+		conns := s.conns.all()
 		if len(conns) == 0 {
 			return nil
 		}

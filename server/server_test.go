@@ -59,7 +59,7 @@ func TestShutdownDoesNotReset(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() { done <- s.Shutdown(context.Background()) }()
-	for !s.draining.Load() {
+	for !s.isStopping() {
 		runtime.Gosched()
 	}
 	for i, w := range begun {

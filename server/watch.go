@@ -16,7 +16,7 @@ func (s *Server) watchLoop() {
 		select {
 		case now := <-ticker.C:
 			s.watch(now)
-		case <-s.stopped:
+		case <-s.ctx.Done():
 			return
 		}
 	}
@@ -25,7 +25,7 @@ func (s *Server) watchLoop() {
 // watch is one round of the watcher.
 func (s *Server) watch(now time.Time) {
 	idleMax := s.admission.idleMax()
-	conns := s.snapshot()
+	conns := s.conns.all()
 	for _, c := range conns {
 		c.watch(now, idleMax)
 	}
