@@ -213,7 +213,7 @@ func TestArrayAsLongAsTheRest(t *testing.T) {
 		if flexible {
 			length = uvarint(filler + 1)
 		}
-		for at := range len(body) {
+		for at := 0; at < len(body); at += 1 + r.IntN(8) {
 			attack := slices.Concat(body[:at], length, make([]byte, filler))
 			if CheckRequest(key, version, attack) == nil {
 				checkDecodedSize(t, key, version, attack)
@@ -231,7 +231,11 @@ func checkDecodedSize(t testing.TB, key, version int16, body []byte) {
 	runtime.ReadMemStats(&before)
 	err := req.ReadFrom(body)
 	runtime.ReadMemStats(&after)
-	if got, bound := int(after.TotalAlloc-before.TotalAlloc), memoryBound(len(body)); got > bound {
+	bound := memoryBound(len(body))
+	if raceEnabled {
+		bound *= 2
+	}
+	if got := int(after.TotalAlloc - before.TotalAlloc); got > bound {
 		t.Errorf("key %d version %d: %d bytes take %d decoded (%v), the bound is %d: %.60x", key, version, len(body), got, err, bound, body)
 	}
 }
@@ -250,7 +254,7 @@ func TestLargeHonestRequestsPass(t *testing.T) {
 	}
 	update := kmsg.NewPtrUpdateMetadataRequest()
 	update.Version = 8
-	for range 50 {
+	for range 10 {
 		topic := kmsg.NewUpdateMetadataRequestTopicState()
 		for p := range 20_000 {
 			partition := kmsg.NewUpdateMetadataRequestTopicPartition()
@@ -270,7 +274,7 @@ func TestLargeHonestRequestsPass(t *testing.T) {
 		"every topic of one character": metadata(62, 1),
 		"every topic of two":           metadata(3844, 2),
 		"100 000 topics":               metadata(100_000, 6),
-		"a million partitions":         update,
+		"200 000 partitions":           update,
 		"offsets of 100 000 topics":    offsets,
 	} {
 		body := req.AppendTo(nil)
@@ -278,6 +282,15 @@ func TestLargeHonestRequestsPass(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		checkDecodedSize(t, req.Key(), req.GetVersion(), body)
+	}
+}
+
+func TestMemoryBound(t *testing.T) {
+	const mib = 1 << 20
+	for n, want := range map[int]int{0: mib, 100: mib + 800, mib: 9 * mib, 20 * mib: 161 * mib, 30 * mib: 216 * mib, 100 * mib: 496 * mib} {
+		if got := memoryBound(n); got != want {
+			t.Errorf("%d bytes may take %d, want %d", n, got, want)
+		}
 	}
 }
 

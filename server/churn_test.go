@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,12 +50,12 @@ func TestChurn(t *testing.T) {
 		})
 	}
 	all.Wait()
+	for s.counters.accepted.Load() < clients*rounds { // the last ones may still wait for it
+		runtime.Gosched()
+	}
 	s.awaitConnections(0)
 	if made.Load() != released.Load() {
 		t.Errorf("%d ranges made, %d released", made.Load(), released.Load())
-	}
-	if m := s.Metrics(); m.Accepted != clients*rounds {
-		t.Errorf("%d connections were accepted, want %d", m.Accepted, clients*rounds)
 	}
 }
 
