@@ -29,6 +29,7 @@ type Broker struct {
 	options   Options
 	addr      string
 	process   *process.Process
+	startup   time.Duration
 }
 
 // Start installs what is missing, starts ZooKeeper and the broker, and returns when the broker answers.
@@ -105,6 +106,7 @@ func (b *Broker) Start() error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	if b.process, err = process.Start(cmd, b.Output()); err != nil {
 		return err
 	}
@@ -112,6 +114,7 @@ func (b *Broker) Start() error {
 		b.process.Kill()
 		return fmt.Errorf("start Apache broker: %w", err)
 	}
+	b.startup = time.Since(began)
 	return nil
 }
 
@@ -126,6 +129,9 @@ func (b *Broker) Dir() string { return filepath.Join(b.options.Dir, "data") }
 
 // Output is the file with everything that the broker printed.
 func (b *Broker) Output() string { return filepath.Join(b.options.Dir, "broker.out") }
+
+// Startup is the time from the last exec to the first answered request.
+func (b *Broker) Startup() time.Duration { return b.startup }
 
 // PID is the id of the broker's process.
 func (b *Broker) PID() int { return b.process.PID() }

@@ -55,6 +55,7 @@ type Broker struct {
 	addr    string
 	bin     string
 	process *process.Process
+	startup time.Duration
 }
 
 // Start builds the binary if that was not done yet, starts it and returns when it answers.
@@ -102,6 +103,7 @@ func (b *Broker) settings() string {
 func (b *Broker) Start() error {
 	cmd := exec.Command(b.bin, b.settingsFile())
 	cmd.Env = append(os.Environ(), b.options.Env...)
+	began := time.Now()
 	p, err := process.Start(cmd, b.Output())
 	if err != nil {
 		return err
@@ -111,6 +113,7 @@ func (b *Broker) Start() error {
 		p.Kill()
 		return fmt.Errorf("start gokafka: %w", err)
 	}
+	b.startup = time.Since(began)
 	return nil
 }
 
@@ -125,6 +128,9 @@ func (b *Broker) Dir() string { return filepath.Join(b.options.Dir, "data") }
 
 // Output is the file with everything that the broker printed.
 func (b *Broker) Output() string { return filepath.Join(b.options.Dir, "broker.out") }
+
+// Startup is the time from the last exec to the first answered request.
+func (b *Broker) Startup() time.Duration { return b.startup }
 
 // PID is the id of the broker's process.
 func (b *Broker) PID() int { return b.process.PID() }

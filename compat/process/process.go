@@ -94,7 +94,7 @@ func (p *Process) Await(patience time.Duration, ready func() error) error {
 		select {
 		case <-p.done:
 			return fmt.Errorf("ended before it was ready: %v (see %s)\n%s", p.err, p.out, Tail(p.out, 2000))
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not ready within %v: %w (see %s)\n%s", patience, err, p.out, Tail(p.out, 2000))

@@ -81,19 +81,27 @@ func (f *flattener) walkSlice(path, pattern string, v reflect.Value) {
 		return
 	}
 	f.add(path, fmt.Sprintf("%d elements", v.Len()))
-	for i, at := range f.order(pattern, v) {
-		f.walk(fmt.Sprintf("%s[%s]", path, label(i, v.Index(at))), pattern, v.Index(at))
+	order := f.order(pattern, v)
+	names := labels(v, order)
+	for i, at := range order {
+		f.walk(fmt.Sprintf("%s[%s]", path, names[i]), pattern, v.Index(at))
 	}
 }
 
-// label names an element by its index, and by its name if it has one, which reads better when a long list differs.
-func label(i int, v reflect.Value) string {
-	if v.Kind() == reflect.Struct {
-		if name := v.FieldByName("Name"); name.IsValid() && name.Kind() == reflect.String {
-			return name.String()
+// labels name elements by their names, a name's first element at least, which reads better when a long list differs, else by index.
+func labels(v reflect.Value, order []int) []string {
+	out := make([]string, v.Len())
+	seen := map[string]bool{}
+	for i, at := range order {
+		out[i] = fmt.Sprint(i)
+		if e := v.Index(at); e.Kind() == reflect.Struct {
+			if name := e.FieldByName("Name"); name.IsValid() && name.Kind() == reflect.String && !seen[name.String()] {
+				out[i] = name.String()
+				seen[out[i]] = true
+			}
 		}
 	}
-	return fmt.Sprint(i)
+	return out
 }
 
 // order is the order in which to compare the elements of an array.

@@ -17,7 +17,7 @@ import (
 // The same requests leave the same files behind: the same names, and the same bytes in segments, indexes, snapshots and
 // checkpoints. What Apache's own tool says about each of our files is what it says about Apache's.
 func TestFiles(t *testing.T) {
-	s := NewSuite(t, map[string]string{"log.index.interval.bytes": "200"})
+	s := NewSuite(t, map[string]string{"log.index.interval.bytes": "200", "log.retention.ms": "-1"})
 	s.Run(t, Case{Name: "fill", Key: kmsg.Produce, Min: 9, Max: 9, Run: func(x *Exchange) {
 		createTopic(x, "files", 1, "segment.bytes", "2000")
 		createTopic(x, "converted", 1, "compression.type", "gzip")

@@ -1,0 +1,110 @@
+// Bench measures gokafka beside Apache Kafka, both in the same run: Apache's own performance tools are the clients, the brokers
+// take turns, and what is written down is the median of the rounds and the ratio of the two.
+//
+//	go run ./bench [-rounds 5] [-size 2048] [-only REGEXP] [-out ../docs/benchmarks.md]
+//
+// The machine must have nothing else to do. With the defaults it takes about an hour on two cores.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"gokafka/compat/apache"
+	"gokafka/compat/gokafka"
+)
+
+// broker is what is measured: one of the two.
+type broker interface {
+	Name() string
+	Addr() string
+	PID() int
+	Startup() time.Duration
+	Start() error
+	Stop() error
+	Close()
+}
+
+// settings of a run.
+type settings struct {
+	rounds int
+	size   int64 // payload bytes of one run of a producer or consumer
+	only   *regexp.Regexp
+	dir    string // where the brokers keep their data
+}
+
+// both are the names of the brokers, Apache first: it is what the other is compared with.
+var both = []string{"apache", "gokafka"}
+
+func main() {
+	rounds := flag.Int("rounds", 5, "measured runs of each scenario and broker, after one to warm up")
+	size := flag.Int64("size", 2048, "payload of one run in MiB")
+	only := flag.String("only", ".", "run the scenarios whose names match this expression")
+	out := flag.String("out", "../docs/benchmarks.md", "where to write the table")
+	flag.Parse()
+	if err := run(*rounds, *size<<20, *only, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(rounds int, size int64, only, out string) error {
+	expression, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("read -only: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "gokafka-bench-")
+	if err != nil {
+		return fmt.Errorf("create directory: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	s := settings{rounds: rounds, size: size, only: expression, dir: dir}
+	var t table
+	began := time.Now()
+	for _, part := range []func(settings, *table) error{throughput, starts, partitions, connections} {
+		if err := part(s, &t); err != nil {
+			return err
+		}
+	}
+	return t.write(out, s, time.Since(began))
+}
+
+// start starts a broker of its own for one part of the run, with what it needs set the same for both.
+func (s settings) start(name, part string, properties map[string]string) (broker, error) {
+	p := map[string]string{"offsets.topic.replication.factor": "1", "group.initial.rebalance.delay.ms": "0"}
+	for k, v := range properties {
+		p[k] = v
+	}
+	dir := filepath.Join(s.dir, part+"-"+name)
+	if name == "apache" {
+		return apache.Start(apache.Options{Dir: dir, Properties: p, Measured: true})
+	}
+	return gokafka.Start(gokafka.Options{Dir: dir, Properties: p})
+}
+
+// startBoth starts the two brokers of a part. close ends them.
+func (s settings) startBoth(part string, properties map[string]string) (brokers []broker, closeAll func(), err error) {
+	closeAll = func() {
+		for _, b := range brokers {
+			b.Close()
+			os.RemoveAll(filepath.Join(s.dir, part+"-"+b.Name()))
+		}
+	}
+	for _, name := range both {
+		b, err := s.start(name, part, properties)
+		if err != nil {
+			closeAll()
+			return nil, nil, fmt.Errorf("start %s: %w", name, err)
+		}
+		brokers = append(brokers, b)
+	}
+	return brokers, closeAll, nil
+}
+
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
+}

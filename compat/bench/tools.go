@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"gokafka/compat/apache"
+)
+
+// load is what the tools send or read: records of one size, in batches of 64 KiB.
+type load struct {
+	topic  string
+	count  int64
+	record int // bytes
+	codec  string
+	acks   string
+}
+
+func (l load) bytes() int64 { return l.count * int64(l.record) }
+
+var sent = regexp.MustCompile(`records sent, [0-9.]+ records/sec \(([0-9.]+) MB/sec\)`)
+
+// produce runs Apache's producer-perf-test and returns MiB per second, as it says in its last line.
+func (l load) produce(addr string) (float64, error) {
+	out, err := apache.RunTool("", "producer-perf-test", "--topic", l.topic, "--num-records", strconv.FormatInt(l.count, 10), "--record-size", strconv.Itoa(l.record),
+		"--throughput", "-1", "--producer-props", "bootstrap.servers="+addr, "acks="+l.acks, "enable.idempotence=false", "batch.size=65536", "linger.ms=5",
+		"buffer.memory=134217728", "compression.type="+l.codec)
+	if err != nil {
+		return 0, err
+	}
+	all := sent.FindAllStringSubmatch(out, -1)
+	if len(all) == 0 {
+		return 0, fmt.Errorf("producer-perf-test printed %q", out)
+	}
+	return strconv.ParseFloat(all[len(all)-1][1], 64)
+}
+
+// consume runs Apache's consumer-perf-test and returns MiB per second of fetching, joining the group left out.
+func (l load) consume(addr, group string) (float64, error) {
+	out, err := apache.RunTool("", "consumer-perf-test", "--bootstrap-server", addr, "--topic", l.topic, "--messages", strconv.FormatInt(l.count, 10), "--group", group,
+		"--timeout", "60000", "--hide-header")
+	if err != nil {
+		return 0, err
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	fields := strings.Split(lines[len(lines)-1], ",")
+	if len(fields) < 10 {
+		return 0, fmt.Errorf("consumer-perf-test printed %q", out)
+	}
+	return strconv.ParseFloat(strings.TrimSpace(fields[8]), 64)
+}
