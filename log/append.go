@@ -146,18 +146,50 @@ func (l *Log) appendReplicated(batches []byte, r batchRange, epoch int32) (info 
 	if err := l.openLocked(); err != nil {
 		return info, false, err
 	}
-	if end := l.LogEndOffset().Offset; r.first < end {
-		return info, false, fmt.Errorf("%w: %d, and the log ends at %d", ErrUnexpectedOffset, r.first, end)
-	}
 	if len(batches) > l.Config().SegmentBytesMax {
 		return info, false, fmt.Errorf("%w: %d bytes, at most %d fit", ErrBatchTooLarge, len(batches), l.Config().SegmentBytesMax)
 	}
-	if err := l.appendLocked(batches, r, AppendOptions{Origin: OriginReplication}); err != nil {
+	if err := l.appendReplicatedLocked(batches, r); err != nil {
 		return info, false, err
 	}
 	info.FirstOffset, info.LastOffset, info.LeaderEpoch = r.first, r.last, epoch
 	info.MaxTimestamp, info.Bytes = r.maxTimestamp, r.bytes
 	return info, l.flushDueLocked(), nil
+}
+
+func (l *Log) appendReplicatedLocked(batches []byte, r batchRange) error {
+	end := l.LogEndOffset().Offset
+	switch {
+	case r.first >= end:
+		return l.appendLocked(batches, r, AppendOptions{Origin: OriginReplication})
+	case l.emptyLocked() && r.last >= end:
+		return l.beginWithinLocked(batches, r)
+	}
+	return fmt.Errorf("%w: %d, and the log ends at %d", ErrUnexpectedOffset, r.first, end)
+}
+
+func (l *Log) emptyLocked() bool {
+	o := l.Offsets()
+	return o.Start == o.End.Offset && len(*l.segments.Load()) == 1 && l.activeLocked().Size() == 0
+}
+
+// beginWithinLocked appends to an empty log batches of which the first begins before it: the leader's log starts within a batch, after a
+// DeleteRecords. The log then has the whole batch, and starts where it did.
+func (l *Log) beginWithinLocked(batches []byte, r batchRange) error {
+	start := l.LogStartOffset()
+	l.generation.Add(1)
+	defer l.generation.Add(1)
+	if err := l.restartLocked(r.first); err != nil {
+		return l.half("restart", err)
+	}
+	if err := l.appendLocked(batches, r, AppendOptions{Origin: OriginReplication}); err != nil {
+		return err
+	}
+	l.epochs.truncateFromStart(start)
+	o := l.Offsets()
+	o.Start = start
+	l.setHighWatermarkLocked(o, OffsetOnly(start))
+	return nil
 }
 
 // analyzeReplicated checks what came from a leader: whole, intact, with ascending offsets.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -308,11 +309,14 @@ func TestMarkerIsGoneAtOnce(t *testing.T) {
 func TestCrashAtEverySync(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	mem := vfs.NewMem()
+	var mu sync.Mutex // the background work syncs as well
 	crashes := 0
 	faulty := vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
 		if op != vfs.OpSync && op != vfs.OpSyncDir && op != vfs.OpRename {
 			return nil
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		crashes++
 		m := open(t, mem.Crash(rnd, rnd.Float64()), smallSegments)
 		logtest.Check(t, m)

@@ -439,6 +439,45 @@ func TestFollowerAppend(t *testing.T) {
 	}
 }
 
+// TestFollowerBeginsWithinBatch: the leader's log starts within a batch, and so does the follower's.
+func TestFollowerBeginsWithinBatch(t *testing.T) {
+	mem := vfs.NewMem()
+	m := open(t, mem, nil)
+	l := logtest.Create(t, m, partition)
+	if err := l.TruncateFullyAndStartAt(12); err != nil {
+		t.Fatal(err)
+	}
+	b := logtest.Batch(t, protocol.BatchOptions{BaseOffset: 10, LeaderEpoch: 4}, now, "a", "b", "c", "d")
+	if _, err := l.AppendAsFollower(b, 4); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(l *log.Log) {
+		t.Helper()
+		if o := l.Offsets(); o.Start != 12 || o.HighWatermark.Offset != 12 || o.End.Offset != 14 {
+			t.Errorf("offsets %+v", o)
+		}
+		if err := l.Check(); err != nil {
+			t.Error(err)
+		}
+		s, err := l.Read(12, 1000, log.ToLogEnd, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Release()
+		if s.Len() != len(b) {
+			t.Errorf("read %d bytes", s.Len())
+		}
+	}
+	expect(l)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m = open(t, mem, nil)
+	defer m.Close()
+	l, _ = m.Log(partition)
+	expect(l)
+}
+
 func TestIdentity(t *testing.T) {
 	mem := vfs.NewMem()
 	open(t, mem, nil).Close()

@@ -46,6 +46,8 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 		if err == nil {
 			return l, nil
 		}
+		// Half a log here and a whole one on the next volume would not start again.
+		_ = v.fs.RemoveAll(filepath.Join(v.path, tp.String()))
 		m.host.logger.Error().Err(v.report("create "+tp.String(), err)).Msg("log could not be created")
 	}
 	return nil, fmt.Errorf("create %v: no directory is usable: %w", tp, ErrStorage)
