@@ -286,6 +286,38 @@ func TestFlippedBit(t *testing.T) {
 	}
 }
 
+// TestGap removes the last batch of a segment whole: what comes after it is not the same log any more, unless compaction did it.
+func TestGap(t *testing.T) {
+	for _, cleaned := range []bool{false, true} {
+		mem := vfs.NewMem()
+		m := open(t, mem, smallSegments)
+		l := logtest.Create(t, m, partition)
+		for range 20 {
+			appendBatch(t, l, 0, protocol.BatchOptions{}, strings.Repeat("v", 100))
+		}
+		left := mem.Crash(nil, 1)
+		name := "/logs/t-0/00000000000000000000.log"
+		whole := mustRead(t, left, name)
+		batch, _, err := protocol.NextBatch(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		overwrite(t, left, name, whole[:len(whole)-len(batch)])
+		want := l.Segments()[1].BaseOffset() - 1
+		if cleaned {
+			overwrite(t, left, "/logs/cleaner-offset-checkpoint", []byte("0\n1\nt 0 15\n"))
+			want = 20
+		}
+		m = open(t, left, smallSegments)
+		l, _ = m.Log(partition)
+		if end := l.LogEndOffset().Offset; end != want {
+			t.Errorf("cleaned %v: log ends at %d, want %d", cleaned, end, want)
+		}
+		logtest.Check(t, m)
+		m.Close()
+	}
+}
+
 // TestMarkerIsGoneAtOnce: a crash while a cleanly stopped log is loaded must not look like a clean stop.
 func TestMarkerIsGoneAtOnce(t *testing.T) {
 	mem := vfs.NewMem()

@@ -70,7 +70,7 @@
 //     time for recovery, and creating a partition costs no fsync.
 //   - Index files of the active segment are not preallocated, but grow by pages. Only crashed brokers leave files that differ in that, and
 //     either one rebuilds these.
-//   - A gap between segments above the recovery point ends the log, except in compacted ones. Apache keeps what comes after it.
+//   - A gap between segments above the recovery point ends the log, unless compaction made it. Apache keeps what comes after it.
 //   - An index that contradicts itself or the log is not used; the log is read in its place. Apache trusts its indexes.
 //   - A corrupt high watermark checkpoint counts as empty and a corrupt leader epoch file makes the log be read again; Apache takes the directory
 //     offline for either.

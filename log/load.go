@@ -13,6 +13,7 @@ import (
 type loadOptions struct {
 	clean     bool  // after a clean stop nothing is scanned
 	flushedTo int64 // recovery point of the checkpoint: below it everything was flushed
+	cleanedTo int64 // compaction came up to here, perhaps before cleanup.policy changed
 	start     int64 // log start of the checkpoint, 0 if it has none
 }
 

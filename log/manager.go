@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -258,7 +259,8 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 	}
 	points, starts, highWatermarks := m.readCheckpoint(v, recoveryPointFile), m.readCheckpoint(v, logStartOffsetFile), m.readCheckpoint(v, highWatermarkFile)
 	m.checkpoints.adopt(v, points)
-	m.cleaner.adopt(v, m.readCheckpoint(v, cleanerOffsetFile))
+	cleaned := m.readCheckpoint(v, cleanerOffsetFile)
+	m.cleaner.adopt(v, maps.Clone(cleaned))
 	list, err := v.fs.ReadDir(v.path)
 	if err != nil {
 		return err
@@ -276,7 +278,7 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 			continue
 		}
 		jobs <- loadJob{volume: v, name: e.Name(), tp: tp, highWatermark: highWatermarks[tp],
-			options: loadOptions{clean: clean, flushedTo: points[tp], start: starts[tp]}}
+			options: loadOptions{clean: clean, flushedTo: points[tp], start: starts[tp], cleanedTo: cleaned[tp]}}
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // recoverUnflushed reads the segments that may not have been flushed. Where one does not end at the next one's begin, a batch between them is
-// lost or was invalid, and what follows is removed. Only a compacted log may have such gaps, between intact segments. A batch that reaches into the
-// next segment is what a truncation had removed, if its effect on the file was lost.
+// lost or was invalid, and what follows is removed. Only compaction makes such gaps, between intact segments. A batch that reaches into the next
+// segment is what a truncation had removed, if its effect on the file was lost.
 func (ld *loader) recoverUnflushed() error {
 	for i := max(floorSegment(ld.segments, ld.flushedTo), 0); i < len(ld.segments); i++ {
 		s, next := ld.segments[i], int64(math.MaxInt64)
@@ -28,7 +28,7 @@ func (ld *loader) recoverUnflushed() error {
 		if r.cut > 0 {
 			ld.host.logger.Warn().Stringer("partition", ld.tp).Str("segment", s.file.path()).Int64("bytes", r.cut).Msg("segment is cut at its first invalid batch")
 		}
-		gapAllowed := r.cut == 0 && ld.Config().Compact
+		gapAllowed := r.cut == 0 && (ld.Config().Compact || r.end < ld.cleanedTo)
 		if !last && r.end != next && !gapAllowed {
 			ld.host.logger.Warn().Stringer("partition", ld.tp).Int64("end", r.end).Int("segments", len(ld.segments)-i-1).Msg("segments after a gap are removed")
 			return ld.removeSegments(i + 1)
