@@ -66,12 +66,16 @@ func readTxnEntry(file vfs.File, i int) (e abortedTxn, err error) {
 	if v := binary.BigEndian.Uint16(b[:]); v > txnEntryVersion {
 		return e, &CorruptError{File: "transaction index", Position: int64(i * txnEntrySize), Err: fmt.Errorf("version %d is not known", v)}
 	}
+	return decodeTxnEntry(b[:]), nil
+}
+
+func decodeTxnEntry(b []byte) abortedTxn {
 	return abortedTxn{
 		producerID:       int64(binary.BigEndian.Uint64(b[2:])),
 		first:            int64(binary.BigEndian.Uint64(b[10:])),
 		last:             int64(binary.BigEndian.Uint64(b[18:])),
 		lastStableOffset: int64(binary.BigEndian.Uint64(b[26:])),
-	}, nil
+	}
 }
 
 // add appends an entry to the file.

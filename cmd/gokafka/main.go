@@ -23,6 +23,7 @@ var version = "dev"
 const usage = `gokafka %s, a Kafka broker
 
   gokafka [server.properties] [--override name=value]...
+  gokafka dump-log [--records] FILE...    print segments, indexes and snapshots
 
 Without arguments it serves at 127.0.0.1:9092 and keeps its data in %s.
 KAFKA_<NAME> environment variables set properties too (log.retention.ms is KAFKA_LOG_RETENTION_MS).
@@ -37,6 +38,9 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run is main with its surroundings as arguments; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "dump-log" {
+		return dumpLog(args[1:], stdout, stderr)
+	}
 	a, err := parseArguments(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
