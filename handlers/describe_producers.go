@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster"
@@ -40,7 +41,8 @@ func producersOf(l producerLister, tp protocol.TopicPartition) kmsg.DescribeProd
 	out := kmsg.DescribeProducersResponseTopicPartition{Partition: tp.Partition}
 	err := admin.CheckTopicName(tp.Topic)
 	if err == nil && l.Metadata().Topic(tp.Topic) == nil {
-		err = errNoSuchTopic
+		out.ErrorCode, out.ErrorMessage = kerr.UnknownTopicOrPartition.Code, &kerr.UnknownTopicOrPartition.Description
+		return out
 	}
 	if err != nil {
 		text := err.Error()
