@@ -497,6 +497,20 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestForeignDirectories(t *testing.T) {
+	mem := vfs.NewMem()
+	if err := mem.MkdirAll("/logs/lost+found"); err != nil {
+		t.Fatal(err)
+	}
+	open(t, mem, nil).Close()
+	if err := mem.MkdirAll("/logs/my backup"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryOpen(mem, nil); err == nil || !strings.Contains(err.Error(), "my backup") {
+		t.Errorf("open with an unknown directory: %v", err)
+	}
+}
+
 func TestCreateAndDelete(t *testing.T) {
 	mem := vfs.NewMem()
 	m := logtest.OpenManager(t, logtest.Options{FS: mem, Dirs: []string{"/a", "/b"}, Config: func(c *log.Config) { c.FileDeleteDelayMs = 1 << 40 }})

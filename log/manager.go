@@ -266,7 +266,7 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 		return err
 	}
 	for _, e := range list {
-		if !e.IsDir() || e.Name() == "remote-log-index-cache" {
+		if !e.IsDir() || slices.Contains(foreignDirs, e.Name()) {
 			continue
 		}
 		tp, suffix, err := parseDirName(e.Name())
@@ -282,6 +282,10 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 	}
 	return nil
 }
+
+// foreignDirs are directories that others make in a log directory: the cache of tiered storage, and fsck's at the root of a volume. Any other
+// that is no partition's is an error, since it may be one that somebody renamed.
+var foreignDirs = []string{"remote-log-index-cache", "lost+found"}
 
 func (m *Manager) takeCleanMarker(v *volume) (clean bool, err error) {
 	name := filepath.Join(v.path, cleanShutdownFile)
