@@ -5,6 +5,7 @@ import "gokafka/cluster/config"
 // Deps is what the handlers ask: the parts of the broker, each as the small interface that its handler declares.
 type Deps struct {
 	Replicas    replicas
+	Own         registration // this broker's registration
 	Fetch       FetchOptions
 	ProducerIDs producerIDs
 	Directories directories
@@ -12,6 +13,7 @@ type Deps struct {
 	Config            *config.Broker
 	Admin             administrator
 	Controller        controller
+	ForBrokers        brokersController
 	Groups            groupCoordinator
 	Image             clusterImage
 	InternalTopics    internalTopics
@@ -27,6 +29,7 @@ type replicas interface {
 	epochs
 	recordDeleter
 	producerLister
+	told
 }
 
 // administrator is cluster/admin.Admin, in the parts that single handlers declare.
@@ -45,4 +48,11 @@ type controller interface {
 	active
 	leaderElector
 	reassigner
+}
+
+// brokersController is this broker's controller as other brokers ask it.
+type brokersController interface {
+	shutdowns
+	partitionAlterer
+	producerIDBlocks
 }

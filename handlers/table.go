@@ -8,6 +8,10 @@ func Table(d Deps) []API {
 		fetch(d.Replicas, d.Fetch),
 		listOffsets(d.Replicas),
 		metadata(d.Config, d.Image, d.Admin),
+		leaderAndISR(d.Replicas, d.Own),
+		stopReplica(d.Replicas, d.Own),
+		updateMetadata(d.Replicas, d.Own),
+		controlledShutdown(d.ForBrokers),
 		offsetCommit(offsetCommitter{Groups: d.Groups, Image: d.Image, Legacy: d.LegacyOffsets, MetadataMax: d.OffsetMetadataMax}),
 		offsetFetch(offsetFetcher{Groups: d.Groups, Image: d.Image, Legacy: d.LegacyOffsets}),
 		findCoordinator(coordinatorFinder{Groups: d.Groups, Image: d.Image, Topics: d.InternalTopics}),
@@ -35,8 +39,10 @@ func Table(d Deps) []API {
 		alterPartitionReassignments(d.Controller),
 		listPartitionReassignments(d.Controller),
 		offsetDelete(d.Groups, d.Image),
+		alterPartition(d.ForBrokers),
 		describeCluster(d.Image),
 		describeProducers(d.Replicas),
+		allocateProducerIDs(d.ForBrokers),
 	}
 	advertised.set(apis)
 	return apis

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,23 +22,15 @@ import (
 	"gokafka/protocol"
 )
 
-// storeFile is the embedded store's file in the first log directory. Apache's brokers ignore files that they do not know there.
-const storeFile = "metastore.db"
-
 // rackAwareSelector is the replica.selector.class that sends consumers to replicas in their rack, by its name in Apache Kafka. Others
 // are code that only a JVM could load.
 const rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
-
-// metadataPatience bounds how long a starting broker waits until it sees itself in the cluster.
-const metadataPatience = 30 * time.Second
 
 // Broker is one gokafka node: all its parts, made and started in order, and stopped in reverse.
 type Broker struct {
 	config *config.Broker
 	logger zerolog.Logger
 
-	tree         *metastore.Embedded
-	session      *metastore.Session
 	store        *metastore.Store
 	logs         *log.Manager
 	replicas     *replica.Manager
@@ -49,6 +39,7 @@ type Broker struct {
 	applier      *admin.Applier
 	registration *metastore.Registration
 	controller   *controller.Controller
+	chief        *chief
 	server       *Server
 
 	undo []func(context.Context) error // what Shutdown does, last first
@@ -65,8 +56,7 @@ func (b *Broker) Start(ctx context.Context) error {
 	for _, w := range b.config.Warnings() {
 		b.logger.Warn().Msg(w)
 	}
-	steps := []func(context.Context) error{b.openStore, b.openLogs, b.makeReplicas, b.bind, b.join, b.serve}
-	for _, step := range steps {
+	for _, step := range b.steps() {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, b.Shutdown(context.WithoutCancel(ctx)))
 		}
@@ -75,6 +65,18 @@ func (b *Broker) Start(ctx context.Context) error {
 		Dur("after", time.Since(began)).Msg("gokafka answers")
 	return nil
 }
+
+// steps are what Start does. A broker in a cluster answers before it joins: the controller talks to it as soon as it is registered. One
+// that is alone needs no answers for that, and has everything ready for its first client.
+func (b *Broker) steps() []func(context.Context) error {
+	steps := []func(context.Context) error{b.openStore, b.openLogs, b.makeReplicas, b.bind, b.prepare}
+	if b.config.Standalone() {
+		return append(steps, b.join, b.awaitMetadata, b.serve)
+	}
+	return append(steps, b.serve, b.join, b.awaitMetadata, b.welcome)
+}
+
+func (b *Broker) id() cluster.BrokerID { return cluster.BrokerID(b.config.ID()) }
 
 // Shutdown stops the broker: clients first, the disk last. Its error joins all that went wrong on the way.
 func (b *Broker) Shutdown(ctx context.Context) error {
@@ -96,22 +98,13 @@ func (b *Broker) thenClose(f func()) {
 	b.later(func(context.Context) error { f(); return nil })
 }
 
-// openStore opens the embedded store and gives the broker its id.
-func (b *Broker) openStore(ctx context.Context) (err error) {
-	if !b.config.Standalone() {
-		return errors.New("zookeeper.connect is set, but clusters are not supported yet: remove it to run alone")
-	}
-	dir := b.config.LogDirs()[0]
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make log directory: %w", err)
-	}
-	if b.tree, err = metastore.OpenEmbedded(filepath.Join(dir, storeFile)); err != nil {
+// openStore opens the store of the cluster.
+func (b *Broker) openStore(ctx context.Context) error {
+	tree, err := b.openTree(ctx)
+	if err != nil {
 		return err
 	}
-	b.later(func(context.Context) error { return b.tree.Close() })
-	b.session = b.tree.Connect()
-	b.later(func(context.Context) error { return b.session.Close() })
-	b.store = metastore.New(b.session)
+	b.store = metastore.New(tree)
 	if err := b.store.CreatePersistentPaths(ctx); err != nil {
 		return err
 	}
@@ -144,17 +137,21 @@ func (b *Broker) openLogs(ctx context.Context) error {
 		return err
 	}
 	b.later(func(context.Context) error { return b.logs.Close() })
+	if !b.config.Standalone() {
+		return nil
+	}
 	return b.adopt(ctx)
 }
 
-// identity is whose directories these are. A store that is new takes over the cluster id that they carry.
+// identity is whose directories these are. A store of this broker's own that is new takes over the cluster id that they carry; in
+// ZooKeeper's they would be in the wrong place, which log.Open says.
 func (b *Broker) identity(ctx context.Context) (log.Identity, error) {
 	id, err := log.ReadIdentity(vfs.OS{}, b.config.LogDirs())
 	if err != nil {
 		return id, err
 	}
 	proposed := id.ClusterID
-	if proposed == "" {
+	if proposed == "" || !b.config.Standalone() {
 		proposed = protocol.NewTopicID().String()
 	}
 	if id.ClusterID, err = b.store.EnsureClusterID(ctx, proposed); err != nil {
@@ -206,19 +203,37 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		return err
 	}
 	leadership := &leadership{}
-	b.replicas = replica.New(replica.Options{
+	o := replica.Options{
 		BrokerID: cluster.BrokerID(b.config.ID()), ClusterID: clusterID, Logs: b.logs, Config: b.topicConfig,
 		LagTimeMax:         v.Millis("replica.lag.time.max.ms"),
 		CheckpointInterval: v.Millis("replica.high.watermark.checkpoint.interval.ms"),
 		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
 		Listener:           leadership, Logger: b.logger,
-	})
-	b.thenClose(b.replicas.Close)
+	}
+	b.chief = &chief{id: b.id(), dial: b.dialController}
+	b.later(b.chief.close)
+	if b.config.Standalone() {
+		b.replicas = replica.New(o)
+		b.thenClose(b.replicas.Close)
+	} else {
+		b.replicateWith(o)
+	}
 	b.admin.Image = b.replicas
 	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks"))}
 	b.groups = group.New(groupSettings(v, b.logger), journal, partitions)
 	leadership.groups = b.groups
 	return nil
+}
+
+// replicateWith makes replicas that follow other brokers, and tell the controller who is in sync.
+func (b *Broker) replicateWith(o replica.Options) {
+	v := b.config.Current()
+	fetchers := replica.NewFetchers(replica.FetcherOptions{Dial: b.dialLeader, PerLeader: v.Int("num.replica.fetchers"),
+		Backoff: v.Millis("replica.fetch.backoff.ms"), Logger: b.logger})
+	o.Fetchers, o.Proposer = fetchers, b.chief
+	b.replicas = replica.New(o)
+	b.thenClose(b.replicas.Close)
+	b.thenClose(fetchers.Close)
 }
 
 // offsetsPartitions is how many partitions place the groups: those that the topic has, else those that it will have.
@@ -258,62 +273,20 @@ func (b *Broker) bind(ctx context.Context) (err error) {
 	return err
 }
 
-// join registers the broker, takes part in the election of a controller, and waits until the controller has told it of itself.
-func (b *Broker) join(ctx context.Context) error {
-	v := b.config.Current()
-	id := cluster.BrokerID(b.config.ID())
-	b.registration = b.store.NewRegistration(cluster.Broker{ID: id, Rack: v.String("broker.rack"), Endpoints: b.advertised()})
-	if _, err := b.registration.Register(ctx); err != nil {
-		return fmt.Errorf("register broker: %w", err)
-	}
-	b.later(func(ctx context.Context) error { return b.store.DeregisterBroker(ctx, id) })
-	b.controller = controller.New(controller.Options{
-		ID: id, Store: b.store, Registration: b.registration, Config: controllerConfig(v), Logger: b.logger,
-		Dial: func(cluster.Broker) controller.Peer { return direct{b.replicas} },
-	})
-	b.admin.Controller = b.controller
-	b.controller.Start()
-	b.thenClose(b.controller.Stop)
-	b.config.Subscribe(b.settingsChanged)
-	b.applier.Start()
-	b.thenClose(b.applier.Stop)
-
-	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
-	defer cancel()
-	topics, err := b.store.Topics(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
-	}
-	told := func(m *cluster.Metadata) bool { return m.Broker(id) != nil && knowsAll(m, topics) }
-	if err := b.replicas.AwaitMetadata(ctx, told); err != nil {
-		return fmt.Errorf("wait to be told of the cluster by the controller: %w", err)
-	}
-	return nil
-}
-
-// knowsAll reports whether the image has every topic. One that is being deleted is missing from it for good, which is why the
-// wait for this ends by time as well.
-func knowsAll(m *cluster.Metadata, topics []string) bool {
-	for _, t := range topics {
-		if m.Topic(t) == nil {
-			return false
-		}
-	}
-	return true
-}
-
 // serve lets clients in.
 func (b *Broker) serve(context.Context) error {
 	v := b.config.Current()
 	b.server.Start(handlers.Table(handlers.Deps{
 		Replicas:    b.replicas,
 		Fetch:       handlers.FetchOptions{BytesMax: v.Int("fetch.max.bytes"), SessionSlots: v.Int("max.incremental.fetch.session.cache.slots")},
-		ProducerIDs: txn.NewProducerIDs(&producerIDBlocks{controller: b.controller, registration: b.registration, id: cluster.BrokerID(b.config.ID())}),
+		Own:         b.registration,
+		ProducerIDs: txn.NewProducerIDs(b.chief),
 		Directories: b.logs,
 
 		Config:            b.config,
 		Admin:             b.admin,
 		Controller:        control{b.controller, b.replicas},
+		ForBrokers:        b.controller,
 		Groups:            b.groups,
 		Image:             b.replicas,
 		InternalTopics:    b.admin,

@@ -12,7 +12,6 @@ import (
 	"gokafka/cluster/config"
 	"gokafka/cluster/controller"
 	"gokafka/cluster/group"
-	"gokafka/cluster/metastore"
 	"gokafka/cluster/replica"
 	"gokafka/log"
 	"gokafka/protocol"
@@ -69,18 +68,6 @@ func (l *leadership) DirectoryFailed(dir log.DirStatus) {
 			l.groups.Resigned(tp.Partition, cluster.NoEpoch)
 		}
 	}
-}
-
-// producerIDBlocks reserves producer ids with the controller, which on one node is this broker's.
-type producerIDBlocks struct {
-	controller   *controller.Controller
-	registration *metastore.Registration
-	id           cluster.BrokerID
-}
-
-func (p *producerIDBlocks) AllocateProducerIDs(ctx context.Context) (first int64, count int32, err error) {
-	block, err := p.controller.AllocateProducerIDs(ctx, p.id, p.registration.Epoch())
-	return block.First, int32(block.Last - block.First + 1), err
 }
 
 // control is this broker's controller as the handlers ask it: by partition, whatever the order.

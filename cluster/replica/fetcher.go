@@ -25,13 +25,15 @@ type Leader interface {
 	EpochEnds(ctx context.Context, asks []FetchAsk) ([]LeaderAnswer, error)
 	// Range asks for the log start and end of a partition.
 	Range(ctx context.Context, ask FetchAsk) (start, end int64, err error)
+	// Close ends the connection.
+	Close() error
 }
 
 // LeaderAnswer is a leader's answer about one partition.
 type LeaderAnswer struct {
 	protocol.TopicPartition
 	Err           error
-	Records       []byte // may end in a cut batch
+	Records       []byte // may end in a cut batch; valid until the next Fetch
 	HighWatermark int64
 	LogStart      int64
 	Epoch         EpochEnd // Fetch: where the logs diverge, Epoch -1 if they do not; EpochEnds: the answer
@@ -181,6 +183,9 @@ func (x *fetcher) loop() {
 			x.pause()
 		}
 	}
+	if err := x.leader.Close(); err != nil {
+		x.logger.Debug().Err(err).Msg("close connection to the leader")
+	}
 }
 
 // pause waits until there is something to do.
@@ -236,8 +241,10 @@ func (x *fetcher) fetch() bool {
 	x.mu.Lock()
 	asks := x.core.fetches(time.Now())
 	for i := range asks {
-		if l := x.partitions[asks[i].TopicPartition].View().Log; l != nil {
-			asks[i].LogStart = l.LogStartOffset()
+		v := x.partitions[asks[i].TopicPartition].View()
+		asks[i].TopicID = v.TopicID
+		if v.Log != nil {
+			asks[i].LogStart = v.Log.LogStartOffset()
 		}
 	}
 	x.mu.Unlock()

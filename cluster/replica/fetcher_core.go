@@ -57,6 +57,7 @@ type FetchAsk struct {
 	Epoch     cluster.LeaderEpoch // in which this follower believes
 	LastEpoch cluster.LeaderEpoch // of its last record
 	LogStart  int64               // where its log begins
+	TopicID   protocol.TopicID    // zero: the topic has none, or none is known here
 }
 
 // todo is what an answer asks the fetcher to do with the log.

@@ -182,6 +182,8 @@ func (r *road) Range(_ context.Context, a FetchAsk) (start, end int64, err error
 	return first.Offset, last.Offset, err
 }
 
+func (r *road) Close() error { return nil }
+
 func inTown(t *testing.T, f func(t *testing.T, w *town)) {
 	synctest.Test(t, func(t *testing.T) { f(t, newTown(t, 2)) })
 }

@@ -1,0 +1,234 @@
+package peer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+)
+
+// Options say how to reach a broker.
+type Options struct {
+	// Endpoint is where the broker is now. It is asked before each connection, since a broker may come back elsewhere.
+	Endpoint func(ctx context.Context) (cluster.Endpoint, error)
+	ClientID string
+	Timeout  time.Duration // for connecting, and for one request; 0 is 30 s
+}
+
+const (
+	timeoutDefault = 30 * time.Second
+
+	// responseBytesMax bounds an answer: a fetch may be larger than was asked for by one batch, whose size is itself bounded.
+	responseBytesMax = 1 << 30
+	// readGrowth bounds what an answer that does not come makes us hold: at most this many times what has arrived.
+	readGrowth = 64
+	readFirst  = 16 << 10
+)
+
+var (
+	errBadAnswer   = errors.New("answer does not fit the request")
+	errNotEncoded  = errors.New("only PLAINTEXT listeners are supported between brokers")
+	errTooOld      = errors.New("broker speaks no version of the request that this one knows")
+	errAnswerBytes = errors.New("answer's size is out of bounds")
+)
+
+// Channel is one ordered connection to a broker: one request at a time. It connects when it is first used, and again after an
+// error, which may have left the request done or not. Its methods may be called concurrently, but follow each other.
+type Channel struct {
+	options   Options
+	formatter *kmsg.RequestFormatter
+
+	mu       sync.Mutex      // held during a request
+	versions map[int16]int16 // highest that the broker speaks, by key
+	last     int32           // correlation id
+	out      []byte
+
+	connMu sync.Mutex // held for a moment; taken after mu
+	conn   net.Conn   // nil: not connected
+}
+
+// NewChannel returns a channel that is not connected yet.
+func NewChannel(o Options) *Channel {
+	if o.Timeout <= 0 {
+		o.Timeout = timeoutDefault
+	}
+	return &Channel{options: o, formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(o.ClientID))}
+}
+
+// Close ends the connection, and the request that is in flight. The next call makes a new one.
+func (c *Channel) Close() error {
+	conn := c.swap(nil)
+	if conn == nil {
+		return nil
+	}
+	return conn.Close()
+}
+
+func (c *Channel) swap(next net.Conn) (before net.Conn) {
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
+	before, c.conn = c.conn, next
+	return before
+}
+
+func (c *Channel) current() net.Conn {
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
+	return c.conn
+}
+
+// bounds are the lowest and the highest version of a request that will do.
+type bounds struct{ lowest, highest int16 }
+
+// atLeast is every version from one on that kmsg knows.
+func atLeast(lowest int16) bounds { return bounds{lowest, math.MaxInt16} }
+
+// call sends a request and decodes the answer, whose byte slices point into its own memory.
+func call[R kmsg.Response](ctx context.Context, c *Channel, b bounds, req kmsg.Request) (resp R, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.negotiateLocked(ctx, req, b); err != nil {
+		return resp, err
+	}
+	answer, _, err := c.exchangeLocked(ctx, req, nil)
+	if err != nil {
+		return resp, err
+	}
+	return answer.(R), nil
+}
+
+// negotiateLocked connects if need be and sets the request's version: the highest that both sides know, within bounds.
+func (c *Channel) negotiateLocked(ctx context.Context, req kmsg.Request, b bounds) error {
+	if c.current() == nil {
+		if err := c.connectLocked(ctx); err != nil {
+			return err
+		}
+	}
+	theirs, known := c.versions[req.Key()]
+	version := min(theirs, b.highest, req.MaxVersion())
+	if !known || version < b.lowest {
+		return fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), errTooOld)
+	}
+	req.SetVersion(version)
+	return nil
+}
+
+func (c *Channel) connectLocked(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	e, err := c.options.Endpoint(ctx)
+	if err != nil {
+		return err
+	}
+	if e.Protocol != cluster.Plaintext {
+		return fmt.Errorf("listener %s speaks %s: %w", e.Listener, e.Protocol, errNotEncoded)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	if err != nil {
+		return fmt.Errorf("connect to broker: %w", err)
+	}
+	c.swap(conn)
+	return c.askVersionsLocked(ctx)
+}
+
+// askVersionsLocked asks in version 0, which every broker since 0.10 answers.
+func (c *Channel) askVersionsLocked(ctx context.Context) error {
+	req := kmsg.NewPtrApiVersionsRequest()
+	answer, _, err := c.exchangeLocked(ctx, req, nil)
+	if err != nil {
+		return err
+	}
+	c.versions = map[int16]int16{}
+	for _, k := range answer.(*kmsg.ApiVersionsResponse).ApiKeys {
+		c.versions[k.ApiKey] = k.MaxVersion
+	}
+	return nil
+}
+
+// exchangeLocked sends one request and reads its answer into buf, or a larger buffer, which is returned: the answer points into it.
+// After an error the connection is closed, since what would come next is not known.
+func (c *Channel) exchangeLocked(ctx context.Context, req kmsg.Request, buf []byte) (resp kmsg.Response, _ []byte, err error) {
+	conn := c.current()
+	if conn == nil {
+		return nil, buf, net.ErrClosed
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ctx.Err())
+			_ = c.Close() // nothing was buffered that could be lost
+		}
+	}()
+	if err := conn.SetDeadline(time.Now().Add(c.options.Timeout)); err != nil {
+		return nil, buf, fmt.Errorf("set deadline: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	c.last++
+	c.out = c.formatter.AppendRequest(c.out[:0], req, c.last)
+	if _, err := conn.Write(c.out); err != nil {
+		return nil, buf, fmt.Errorf("send %s: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	if buf, err = readFrame(conn, buf); err != nil {
+		return nil, buf, fmt.Errorf("await answer to %s: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	resp, err = decode(req, c.last, buf)
+	return resp, buf, err
+}
+
+// readFrame reads one answer into b if it is large enough, else into memory that grows with what has come.
+func readFrame(r io.Reader, b []byte) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return b, err
+	}
+	size := int(int32(binary.BigEndian.Uint32(head[:])))
+	if size < 4 || size > responseBytesMax {
+		return b, fmt.Errorf("%d bytes: %w", size, errAnswerBytes)
+	}
+	for have := 0; have < size; {
+		next := size
+		if cap(b) < size {
+			next = min(size, max(readFirst, readGrowth*have, cap(b)))
+		}
+		if cap(b) < next {
+			b = append(make([]byte, 0, next), b[:have]...)
+		}
+		b = b[:next]
+		if _, err := io.ReadFull(r, b[have:]); err != nil {
+			return b, err
+		}
+		have = next
+	}
+	return b, nil
+}
+
+// decode reads an answer: correlation id, tags if the version has them, body.
+func decode(req kmsg.Request, correlationID int32, b []byte) (kmsg.Response, error) {
+	if got := int32(binary.BigEndian.Uint32(b)); got != correlationID {
+		return nil, fmt.Errorf("answer to request %d instead of %d: %w", got, correlationID, errBadAnswer)
+	}
+	b = b[4:]
+	resp := req.ResponseKind()
+	resp.SetVersion(req.GetVersion())
+	if resp.IsFlexible() && req.Key() != int16(kmsg.ApiVersions) {
+		if len(b) == 0 || b[0] != 0 {
+			return nil, fmt.Errorf("tags in the header of an answer to %s: %w", kmsg.NameForKey(req.Key()), errBadAnswer)
+		}
+		b = b[1:]
+	}
+	if err := resp.ReadFrom(b); err != nil {
+		return nil, fmt.Errorf("read answer to %s: %w", kmsg.NameForKey(req.Key()), err)
+	}
+	return resp, nil
+}

@@ -1,0 +1,147 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+	"gokafka/cluster/replica"
+	"gokafka/protocol"
+)
+
+// session is the follower's side of a fetch session (KIP-227): the leader remembers what was asked for, so that a request only says
+// what has changed since the one before, and an answer only has partitions with news.
+//
+// An epoch of 0 asks for everything and begins a session, which takes the place of the one whose id comes with it.
+type session struct {
+	id, epoch int32
+	byID      bool // topics are named by ids; that is fixed for the life of a session
+	held      map[protocol.TopicPartition]replica.FetchAsk
+	names     map[protocol.TopicID]string // of the topics that are held
+	asked     map[protocol.TopicPartition]struct{}
+	topics    map[string]int // index in the request being made
+}
+
+// lost is called when it is not known whether the leader has seen the last request.
+func (s *session) lost() { s.epoch = 0 }
+
+// ask fills in what the leader does not know yet.
+func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, partitionBytesMax int32) {
+	if byID := req.Version >= fetchByID; byID != s.byID {
+		s.byID = byID
+		s.lost()
+	}
+	if s.epoch == 0 || s.held == nil {
+		s.held, s.names = map[protocol.TopicPartition]replica.FetchAsk{}, map[protocol.TopicID]string{}
+		s.asked, s.topics = map[protocol.TopicPartition]struct{}{}, map[string]int{}
+	}
+	req.SessionID, req.SessionEpoch = s.id, s.epoch
+	clear(s.asked)
+	clear(s.topics)
+	for i := range asks {
+		a := &asks[i]
+		s.asked[a.TopicPartition] = struct{}{}
+		held, known := s.held[a.TopicPartition]
+		if known && held == *a {
+			continue
+		}
+		if known && held.TopicID != a.TopicID {
+			s.forget(req, &held)
+		}
+		s.held[a.TopicPartition] = *a
+		s.names[a.TopicID] = a.Topic
+		s.add(req, a, partitionBytesMax)
+	}
+	s.forgetOthers(req)
+}
+
+func (s *session) add(req *kmsg.FetchRequest, a *replica.FetchAsk, partitionBytesMax int32) {
+	at, ok := s.topics[a.Topic]
+	if !ok {
+		at = len(req.Topics)
+		s.topics[a.Topic] = at
+		t := kmsg.NewFetchRequestTopic()
+		t.Topic, t.TopicID = a.Topic, a.TopicID
+		req.Topics = append(req.Topics, t)
+	}
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.CurrentLeaderEpoch, p.FetchOffset = a.Partition, int32(a.Epoch), a.Offset
+	p.LastFetchedEpoch, p.LogStartOffset, p.PartitionMaxBytes = int32(a.LastEpoch), a.LogStart, partitionBytesMax
+	req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
+}
+
+// forgetOthers tells the leader which partitions are not wanted any more, or not for now.
+func (s *session) forgetOthers(req *kmsg.FetchRequest) {
+	if len(s.held) == len(s.asked) {
+		return
+	}
+	for tp, held := range s.held {
+		if _, ok := s.asked[tp]; !ok {
+			s.forget(req, &held)
+			delete(s.held, tp)
+		}
+	}
+}
+
+func (s *session) forget(req *kmsg.FetchRequest, held *replica.FetchAsk) {
+	for i := range req.ForgottenTopics {
+		if f := &req.ForgottenTopics[i]; f.Topic == held.Topic && f.TopicID == held.TopicID {
+			f.Partitions = append(f.Partitions, held.Partition)
+			return
+		}
+	}
+	f := kmsg.NewFetchRequestForgottenTopic()
+	f.Topic, f.TopicID, f.Partitions = held.Topic, held.TopicID, []int32{held.Partition}
+	req.ForgottenTopics = append(req.ForgottenTopics, f)
+}
+
+// answered takes what an answer says of the session. again means that the leader has forgotten it: everything is to be asked for anew.
+func (s *session) answered(req *kmsg.FetchRequest, resp *kmsg.FetchResponse) (again bool, err error) {
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		s.epoch = 0
+		if errors.Is(err, kerr.FetchSessionIDNotFound) {
+			s.id = 0
+		}
+		gone := errors.Is(err, kerr.FetchSessionIDNotFound) || errors.Is(err, kerr.InvalidFetchSessionEpoch)
+		if gone && req.SessionEpoch != 0 {
+			return true, nil
+		}
+		return false, fmt.Errorf("fetch: %w", err)
+	}
+	switch {
+	case req.SessionEpoch == 0:
+		if s.id = resp.SessionID; s.id != 0 {
+			s.epoch = 1
+		}
+	case s.epoch == math.MaxInt32:
+		s.epoch = 1
+	default:
+		s.epoch++
+	}
+	return false, nil
+}
+
+// read appends the partitions of an answer.
+func (s *session) read(answers []replica.LeaderAnswer, resp *kmsg.FetchResponse) []replica.LeaderAnswer {
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		name := t.Topic
+		if s.byID {
+			name = s.names[t.TopicID]
+		}
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			answers = append(answers, replica.LeaderAnswer{
+				TopicPartition: protocol.TopicPartition{Topic: name, Partition: p.Partition},
+				Err:            kerr.ErrorForCode(p.ErrorCode), Records: p.RecordBatches,
+				HighWatermark: p.HighWatermark, LogStart: p.LogStartOffset,
+				Epoch: replica.EpochEnd{Epoch: cluster.LeaderEpoch(p.DivergingEpoch.Epoch), End: p.DivergingEpoch.EndOffset},
+			})
+		}
+	}
+	return answers
+}

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gokafka/cluster"
+	"gokafka/cluster/controller"
+	"gokafka/cluster/metastore"
+)
+
+// storeFile is the embedded store's file in the first log directory. Apache's brokers ignore files that they do not know there.
+const storeFile = "metastore.db"
+
+// openTree connects to the cluster's ZooKeeper, or opens the store that a broker has which is a cluster of its own.
+func (b *Broker) openTree(ctx context.Context) (metastore.Tree, error) {
+	if b.config.Standalone() {
+		return b.openEmbedded()
+	}
+	v := b.config.Current()
+	o := metastore.ZooKeeperOptions{Connect: v.String("zookeeper.connect"), SessionTimeout: v.Millis("zookeeper.session.timeout.ms"),
+		InFlightMax: v.Int("zookeeper.max.in.flight.requests"), SetACL: v.Bool("zookeeper.set.acl"), Logger: b.logger}
+	if v.Has("zookeeper.connection.timeout.ms") {
+		o.ConnectionTimeout = v.Millis("zookeeper.connection.timeout.ms")
+	}
+	tree, err := metastore.ConnectZooKeeper(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	b.later(func(context.Context) error { return tree.Close() })
+	return tree, nil
+}
+
+func (b *Broker) openEmbedded() (metastore.Tree, error) {
+	dir := b.config.LogDirs()[0]
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	tree, err := metastore.OpenEmbedded(filepath.Join(dir, storeFile))
+	if err != nil {
+		return nil, err
+	}
+	b.later(func(context.Context) error { return tree.Close() })
+	session := tree.Connect()
+	b.later(func(context.Context) error { return session.Close() })
+	return session, nil
+}
+
+// prepare makes what the broker takes part in the cluster with. Nothing of it is seen by others yet.
+func (b *Broker) prepare(context.Context) error {
+	v, id := b.config.Current(), b.id()
+	b.registration = b.store.NewRegistration(cluster.Broker{ID: id, Rack: v.String("broker.rack"), Endpoints: b.advertised()})
+	b.later(b.deregister)
+	b.controller = controller.New(controller.Options{
+		ID: id, Store: b.store, Registration: b.registration, Config: controllerConfig(v), Logger: b.logger, Dial: b.dialPeer,
+	})
+	b.admin.Controller = b.controller
+	b.chief.own, b.chief.registration = b.controller, b.registration
+	return nil
+}
+
+func (b *Broker) deregister(ctx context.Context) error {
+	if b.registration.Epoch() < 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, farewellPatience)
+	defer cancel()
+	err := b.store.DeregisterBroker(ctx, b.id())
+	if errors.Is(err, metastore.ErrNoNode) || !b.config.Standalone() && errors.Is(err, context.DeadlineExceeded) {
+		return nil // the session's end did the same, or will
+	}
+	return err
+}
+
+// farewellPatience bounds the last write to a ZooKeeper that may be out of reach.
+const farewellPatience = 3 * time.Second
+
+// join registers the broker and lets it take part in the election of a controller.
+func (b *Broker) join(ctx context.Context) error {
+	if err := b.register(ctx); err != nil {
+		return fmt.Errorf("register broker: %w", err)
+	}
+	b.controller.Start()
+	b.thenClose(b.controller.Stop)
+	b.config.Subscribe(b.settingsChanged)
+	b.applier.Start()
+	b.thenClose(b.applier.Stop)
+	return nil
+}
+
+// registerInterval is the pause before the next try to register.
+const registerInterval = 200 * time.Millisecond
+
+// register waits for the registration of a former life of this broker to go away with its session, if it was killed and started again.
+func (b *Broker) register(ctx context.Context) error {
+	patience := 2 * b.config.Current().Millis("zookeeper.session.timeout.ms")
+	for began := time.Now(); ; {
+		_, err := b.registration.Register(ctx)
+		if !errors.Is(err, metastore.ErrBrokerIDTaken) || time.Since(began) > patience {
+			return err
+		}
+		if time.Since(began) < registerInterval {
+			b.logger.Warn().Err(err).Msg("broker id is taken, perhaps by a former life of this broker: waiting for its session to end")
+		}
+		select {
+		case <-time.After(registerInterval):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+// metadataPatience bounds how long a starting broker waits until it sees itself in the cluster.
+const metadataPatience = 30 * time.Second
+
+// awaitMetadata waits until the controller has told the broker of itself; one that is alone waits for all its topics as well, so that
+// its first client finds them. In a cluster others may be at fault, and what this broker has is better than nothing.
+func (b *Broker) awaitMetadata(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, metadataPatience)
+	defer cancel()
+	var topics []string
+	if b.config.Standalone() {
+		var err error
+		if topics, err = b.lastingTopics(ctx); err != nil {
+			return err
+		}
+	}
+	told := func(m *cluster.Metadata) bool { return m.Broker(b.id()) != nil && knowsAll(m, topics) }
+	err := b.replicas.AwaitMetadata(ctx, told)
+	if errors.Is(err, context.DeadlineExceeded) && !b.config.Standalone() {
+		b.logger.Warn().Err(err).Msg("not told of the cluster by a controller yet")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wait to be told of the cluster by the controller: %w", err)
+	}
+	return nil
+}
+
+// lastingTopics are the topics that are not about to be deleted.
+func (b *Broker) lastingTopics(ctx context.Context) ([]string, error) {
+	topics, err := b.store.Topics(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	going, err := b.store.TopicsMarkedForDeletion(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("list topics to be deleted: %w", err)
+	}
+	return slices.DeleteFunc(topics, func(t string) bool { return slices.Contains(going, t) }), nil
+}
+
+// knowsAll reports whether the image has every topic.
+func knowsAll(m *cluster.Metadata, topics []string) bool {
+	for _, t := range topics {
+		if m.Topic(t) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// welcome has Shutdown hand over what the broker leads before anything stops.
+func (b *Broker) welcome(context.Context) error {
+	if !b.config.Standalone() && b.config.Current().Bool("controlled.shutdown.enable") {
+		b.later(b.handOver)
+	}
+	return nil
+}
+
+// handOver asks the controller to move away what this broker leads (controlled shutdown). What cannot be moved, because no other
+// replica is in sync, goes down with the broker.
+func (b *Broker) handOver(ctx context.Context) error {
+	v := b.config.Current()
+	tries, backoff := v.Int("controlled.shutdown.max.retries"), v.Millis("controlled.shutdown.retry.backoff.ms")
+	for try := 1; try <= tries; try++ {
+		left, err := b.chief.ControlledShutdown(ctx)
+		if err == nil && len(left) == 0 {
+			return nil
+		}
+		b.logger.Warn().Err(err).Int("partitions", len(left)).Int("try", try).Msg("controlled shutdown did not move all partitions")
+		if try == tries {
+			break
+		}
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	b.logger.Warn().Msg("stopping without a controlled shutdown")
+	return nil
+}
