@@ -173,26 +173,40 @@ func (b *Broker) welcome(context.Context) error {
 	return nil
 }
 
+// seekInterval is the pause before the controller is asked again that was not found.
+const seekInterval = 100 * time.Millisecond
+
 // handOver asks the controller to move away what this broker leads (controlled shutdown). What cannot be moved, because no other
-// replica is in sync, goes down with the broker.
+// replica is in sync, goes down with the broker; it is tried for again only while there are others who might come into sync. While
+// there is no controller, as when all brokers are stopped at once, it is looked for often and not for longer than the tries would take.
 func (b *Broker) handOver(ctx context.Context) error {
 	v := b.config.Current()
 	tries, backoff := v.Int("controlled.shutdown.max.retries"), v.Millis("controlled.shutdown.retry.backoff.ms")
-	for try := 1; try <= tries; try++ {
+	deadline := time.Now().Add(time.Duration(tries) * backoff)
+	for tries > 0 && ctx.Err() == nil && time.Now().Before(deadline) {
 		left, err := b.chief.ControlledShutdown(ctx)
-		if err == nil && len(left) == 0 {
+		pause := min(seekInterval, backoff)
+		switch {
+		case err == nil && len(left) == 0:
 			return nil
+		case err != nil:
+			b.logger.Debug().Err(err).Msg("controlled shutdown: the controller did not do it")
+		default:
+			b.logger.Warn().Int("partitions", len(left)).Msg("controlled shutdown: partitions are left without another replica in sync")
+			pause = backoff
+			tries--
 		}
-		b.logger.Warn().Err(err).Int("partitions", len(left)).Int("try", try).Msg("controlled shutdown did not move all partitions")
-		if try == tries {
+		if b.isLast() {
 			break
 		}
 		select {
-		case <-time.After(backoff):
+		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil
 		}
 	}
-	b.logger.Warn().Msg("stopping without a controlled shutdown")
+	b.logger.Warn().Msg("stopping without having handed over everything")
 	return nil
 }
+
+// isLast reports whether there is no other broker alive.
+func (b *Broker) isLast() bool { return len(b.replicas.Metadata().Brokers()) <= 1 }

@@ -171,6 +171,9 @@ func ask[T any](ctx context.Context, c *Controller, name string, f func(context.
 			return nil
 		}
 		value, err := f(ctx, c.term)
+		if err != nil && ctx.Err() != nil { // the loop is ending, whoever asked must look for the next controller
+			err = ErrNotController
+		}
 		reply <- result{value, err}
 		if errors.Is(err, metastore.ErrControllerMoved) {
 			return err
