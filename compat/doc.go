@@ -10,6 +10,8 @@
 //	wire/        the same frames to both, the answers compared field by field, for every API and version
 //	clients/     stock clients of six languages: order, groups, restarts, admin calls
 //	durability/  kill -9 under load, data directories carried between the two brokers, a million lines there and back
+//	load/        a load whose acknowledged records are known, and checked
+//	cluster/     three gokafka processes and a real ZooKeeper, whose leaders and controllers are killed
 //	bench/       both brokers measured side by side
 //
 // What must be on the machine: Go, a JDK (17), Maven, Python 3 with venv, Node with npm, and kcat. `go run ./cmd/setup` fetches

@@ -17,6 +17,7 @@ import (
 
 	"gokafka/compat"
 	"gokafka/compat/apache"
+	"gokafka/compat/load"
 )
 
 // contents are what a topic holds, in the order of each partition.
@@ -39,7 +40,7 @@ func same(t *testing.T, got, want map[int32][]string) {
 func fill(t *testing.T, addr, topic string) {
 	t.Helper()
 	for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()} {
-		c := client(t, addr, kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(codec))
+		c := load.Client(t, addr, kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(codec))
 		var all []*kgo.Record
 		for i := range 300 {
 			all = append(all, &kgo.Record{Key: fmt.Appendf(nil, "k%d", i%9), Value: fmt.Appendf(nil, "value %d %s", i, strings.Repeat("x", i)),
@@ -51,14 +52,14 @@ func fill(t *testing.T, addr, topic string) {
 	}
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: topic, Partition: 0, At: 17, LeaderEpoch: -1, Metadata: "kept"})
-	if err := kadm.NewClient(client(t, addr)).CommitAllOffsets(context.Background(), "carried", offsets); err != nil {
+	if err := kadm.NewClient(load.Client(t, addr)).CommitAllOffsets(context.Background(), "carried", offsets); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func committed(t *testing.T, addr, topic string) string {
 	t.Helper()
-	a := kadm.NewClient(client(t, addr))
+	a := kadm.NewClient(load.Client(t, addr))
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		offsets, err := a.FetchOffsets(context.Background(), "carried")
 		if o, ok := offsets.Lookup(topic, 0); err == nil && ok && o.Err == nil {
@@ -73,7 +74,7 @@ func committed(t *testing.T, addr, topic string) string {
 // znodes describe topics to ZooKeeper, ids, assignment and leader epochs included, as the controller that made them would have.
 func znodes(t *testing.T, addr string) map[string]string {
 	t.Helper()
-	m, err := kadm.NewClient(client(t, addr)).Metadata(context.Background())
+	m, err := kadm.NewClient(load.Client(t, addr)).Metadata(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestDirectoryUnderApache(t *testing.T) {
 	compat.Each(t, map[string]string{"offsets.topic.num.partitions": "3", "log.segment.bytes": "100000"}, func(t *testing.T, b compat.Broker) {
 		create(t, b.Addr(), "carried", 2)
 		fill(t, b.Addr(), "carried")
-		want := contents(readAll(t, b.Addr(), "carried"))
+		want := contents(load.ReadAll(t, b.Addr(), "carried"))
 		nodes := znodes(t, b.Addr())
 		if err := b.Stop(); err != nil {
 			t.Fatal(err)
@@ -153,7 +154,7 @@ func TestDirectoryUnderApache(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(a.Close)
-		same(t, contents(readAll(t, a.Addr(), "carried")), want)
+		same(t, contents(load.ReadAll(t, a.Addr(), "carried")), want)
 		if got := committed(t, a.Addr(), "carried"); got != "17kept" && got != "17 kept" {
 			t.Errorf("the group's offset is %q", got)
 		}
@@ -190,7 +191,7 @@ func TestApachesPartition(t *testing.T) {
 	a := compat.Start(t, "apache", map[string]string{"log.segment.bytes": "100000"})
 	create(t, a.Addr(), "carried", 2)
 	fill(t, a.Addr(), "carried")
-	want := contents(readAll(t, a.Addr(), "carried"))
+	want := contents(load.ReadAll(t, a.Addr(), "carried"))
 	if err := a.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +209,7 @@ func TestApachesPartition(t *testing.T) {
 			if err := b.Start(); err != nil {
 				t.Fatal(err)
 			}
-			same(t, contents(readAll(t, b.Addr(), "carried")), want)
+			same(t, contents(load.ReadAll(t, b.Addr(), "carried")), want)
 			fill(t, b.Addr(), "carried")
 		})
 	}
