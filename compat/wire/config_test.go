@@ -139,7 +139,6 @@ var configCases = []Case{
 	{"subtract", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, opSubtract, "cleanup.policy", text("compact"))},
 	{"subtract what is not there", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, opSubtract, "cleanup.policy", text("delete"))},
 	{"subtract from a number", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, opSubtract, "retention.ms", text("1"))},
-	{"operation 9", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, 9, "retention.ms", text("1"))},
 	{"client metrics", kmsg.IncrementalAlterConfigs, 0, 0, changing(16, opSet, "interval.ms", text("1000"))},
 	{"group", kmsg.IncrementalAlterConfigs, 0, 0, changing(32, opSet, "consumer.session.timeout.ms", text("50000"))},
 	{"type 77", kmsg.IncrementalAlterConfigs, 0, 0, changing(77, opSet, "retention.ms", text("1"))},

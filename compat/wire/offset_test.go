@@ -75,7 +75,10 @@ var offsetCases = []Case{
 		x.Send(committed(min(x.V, 5), x.N, x.N))
 	}},
 	{"metadata of 4096 bytes", kmsg.OffsetCommit, 0, 0, committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = text(strings.Repeat("m", 4096)) }))},
-	{"metadata of 4097 bytes", kmsg.OffsetCommit, 0, 0, committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = text(strings.Repeat("m", 4097)) }))},
+	{"metadata of 4097 bytes", kmsg.OffsetCommit, 0, 0, func(x *Exchange) {
+		committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = text(strings.Repeat("m", 4097)) }))(x)
+		discard(x)
+	}},
 	{"metadata null", kmsg.OffsetCommit, 0, 0, committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = nil }))},
 	{"metadata empty", kmsg.OffsetCommit, 1, 0, committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Metadata = text("") }))},
 	{"offset -1", kmsg.OffsetCommit, 1, 0, committing(commitPartition(func(p *kmsg.OffsetCommitRequestTopicPartition) { p.Offset = -1 }))},

@@ -46,7 +46,7 @@ var rules = map[kmsg.Key]rule{
 }
 
 // comparable leaves out of two answers what the brokers need not have in common: the APIs that gokafka does not have (what it
-// has must be the same), and the settings that point Apache to its ZooKeeper.
+// has must be the same), the settings that point Apache to its ZooKeeper, and the defaults that are gokafka's own.
 func comparable(answers [2]kmsg.Response) [2]kmsg.Response {
 	switch apache := answers[0].(type) {
 	case *kmsg.ApiVersionsResponse:
@@ -59,13 +59,17 @@ func comparable(answers [2]kmsg.Response) [2]kmsg.Response {
 		answers[0] = &trimmed
 	case *kmsg.DescribeConfigsResponse:
 		for i := range answers {
-			answers[i] = withoutZooKeeper(answers[i].(*kmsg.DescribeConfigsResponse))
+			answers[i] = withoutOwn(answers[i].(*kmsg.DescribeConfigsResponse))
 		}
 	}
 	return answers
 }
 
-func withoutZooKeeper(r *kmsg.DescribeConfigsResponse) *kmsg.DescribeConfigsResponse {
+// ownDefaults are settings whose default differs because gokafka runs alone on one machine when nothing else is said.
+var ownDefaults = []string{"broker.id", "node.id", "listeners",
+	"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr"}
+
+func withoutOwn(r *kmsg.DescribeConfigsResponse) *kmsg.DescribeConfigsResponse {
 	trimmed := *r
 	trimmed.Resources = slices.Clone(r.Resources)
 	for i := range trimmed.Resources {
@@ -73,6 +77,11 @@ func withoutZooKeeper(r *kmsg.DescribeConfigsResponse) *kmsg.DescribeConfigsResp
 		*configs = slices.DeleteFunc(slices.Clone(*configs), func(c kmsg.DescribeConfigsResponseResourceConfig) bool {
 			return c.Name == "zookeeper.connect" || strings.HasPrefix(c.Name, "zookeeper.session")
 		})
+		for j, c := range *configs {
+			if slices.Contains(ownDefaults, c.Name) {
+				(*configs)[j].ConfigSynonyms = c.ConfigSynonyms[:min(1, len(c.ConfigSynonyms))]
+			}
+		}
 	}
 	return &trimmed
 }
