@@ -71,7 +71,10 @@ func (c *Channel) Close() error {
 	if conn == nil {
 		return nil
 	}
-	return conn.Close()
+	if err := conn.Close(); !errors.Is(err, net.ErrClosed) { // a context that ended closes too
+		return err
+	}
+	return nil
 }
 
 func (c *Channel) swap(next net.Conn) (before net.Conn) {

@@ -5,7 +5,6 @@ package cluster
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -16,6 +15,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/compat"
 	"gokafka/compat/apache"
@@ -28,6 +30,7 @@ type Cluster struct {
 	t       *testing.T
 	Brokers map[int32]*gokafka.Broker
 	admin   *kadm.Client
+	clients map[int32]*kgo.Client // each of one broker
 }
 
 // sessionTimeout is short, so that the dead are noticed soon, and long enough for a machine that is busy.
@@ -41,9 +44,10 @@ func Start(t *testing.T, n int32, own map[string]string) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(z.Stop)
-	c := &Cluster{t: t, Brokers: map[int32]*gokafka.Broker{}}
+	c := &Cluster{t: t, Brokers: map[int32]*gokafka.Broker{}, clients: map[int32]*kgo.Client{}}
 	for id := int32(1); id <= n; id++ {
 		c.Brokers[id] = c.start(id, z.Addr+"/cluster", own)
+		c.clients[id] = load.Client(t, c.Brokers[id].Addr())
 	}
 	c.admin = kadm.NewClient(load.Client(t, c.Addrs()))
 	return c
@@ -130,23 +134,33 @@ func (c *Cluster) Leader(topic string, partition int32) (id int32) {
 func (c *Cluster) AwaitInSync(topic string) {
 	c.t.Helper()
 	for id := range c.Brokers {
-		a := kadm.NewClient(load.Client(c.t, c.Brokers[id].Addr()))
 		c.await(fmt.Sprintf("full ISR of %s as broker %d sees it", topic, id), func(ctx context.Context) error {
-			m, err := a.Metadata(ctx, topic)
-			if err != nil {
-				return err
-			}
-			if len(m.Topics[topic].Partitions) == 0 {
-				return errors.New("unknown topic")
-			}
-			for _, p := range m.Topics[topic].Partitions {
+			partitions, err := c.asSeenBy(ctx, id, topic)
+			for _, p := range partitions {
 				if len(p.ISR) < len(p.Replicas) || p.Leader < 0 {
 					return fmt.Errorf("partition %d: leader %d, ISR %v of %v", p.Partition, p.Leader, p.ISR, p.Replicas)
 				}
 			}
-			return nil
+			return err
 		})
 	}
+}
+
+// asSeenBy asks one broker, and no other, about a topic.
+func (c *Cluster) asSeenBy(ctx context.Context, id int32, topic string) ([]kmsg.MetadataResponseTopicPartition, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	answer, err := c.clients[id].SeedBrokers()[0].Request(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	found := answer.(*kmsg.MetadataResponse).Topics[0]
+	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+		return nil, err
+	}
+	return found.Partitions, nil
 }
 
 // Stop stops all brokers cleanly, one after the other.

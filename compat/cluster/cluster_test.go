@@ -1,8 +1,14 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gokafka/compat"
 	"gokafka/compat/apache"
@@ -78,4 +84,105 @@ func TestRollingRestart(t *testing.T) {
 	l.Verify(t, load.ReadAll(t, c.Addrs(), "load"))
 	c.Stop()
 	c.SameLogs("load")
+}
+
+// A broker that is stopped for longer than its session, and goes on as if nothing had been, finds out that it is not the leader and
+// not the controller any more, and loses nothing by what it believed.
+func TestPausedBeyondTheSession(t *testing.T) {
+	c := Start(t, 3, nil)
+	c.Create("load", 3)
+	l := load.Start(t, c.Addrs(), "load")
+	l.AwaitAcked(t, 2000)
+	for _, id := range []int32{c.Leader("load", 0), c.Controller()} {
+		c.pause(id, func() { c.awaitOtherLeader("load", id) })
+		l.AwaitAcked(t, 5000)
+		c.AwaitInSync("load")
+	}
+	l.Finish(t)
+	l.Verify(t, load.ReadAll(t, c.Addrs(), "load"))
+	c.Stop()
+	c.SameLogs("load")
+}
+
+// pause stops a broker's process while something happens.
+func (c *Cluster) pause(id int32, meanwhile func()) {
+	c.t.Helper()
+	pid := c.Brokers[id].PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			c.t.Error(err)
+		}
+	}()
+	meanwhile()
+}
+
+// awaitOtherLeader waits until a broker that is alive says that the one given leads nothing.
+func (c *Cluster) awaitOtherLeader(topic string, not int32) {
+	c.t.Helper()
+	alive := not%int32(len(c.Brokers)) + 1
+	c.await("other leaders", func(ctx context.Context) error {
+		partitions, err := c.asSeenBy(ctx, alive, topic)
+		for _, p := range partitions {
+			if p.Leader == not || p.Leader < 0 {
+				return fmt.Errorf("partition %d is led by %d", p.Partition, p.Leader)
+			}
+		}
+		return err
+	})
+}
+
+// A group's offsets and its member live on when the coordinator is killed.
+func TestGroupOutlivesItsCoordinator(t *testing.T) {
+	c := Start(t, 3, map[string]string{"offsets.topic.num.partitions": "4"})
+	c.Create("load", 3)
+	l := load.Start(t, c.Addrs(), "load")
+	seen := map[int32]int64{}
+	consumer := load.Client(t, c.Addrs(), kgo.ConsumeTopics("load"), kgo.ConsumerGroup("g"), kgo.InstanceID("one"), kgo.DisableAutoCommit())
+	read := func(records int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		for n := 0; n < records; {
+			fetches := consumer.PollRecords(ctx, 1000)
+			if ctx.Err() != nil {
+				t.Fatal("no records within a minute")
+			}
+			fetches.EachRecord(func(r *kgo.Record) {
+				if r.Offset != seen[r.Partition] {
+					t.Fatalf("partition %d: offset %d instead of %d", r.Partition, r.Offset, seen[r.Partition])
+				}
+				seen[r.Partition]++
+				n++
+			})
+		}
+		if err := consumer.CommitUncommittedOffsets(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(5000)
+	c.AwaitInSync("__consumer_offsets")
+	coordinator := c.admin.FindGroupCoordinators(context.Background(), "g")["g"]
+	if coordinator.Err != nil {
+		t.Fatal(coordinator.Err)
+	}
+	c.Brokers[coordinator.NodeID].Kill()
+	read(20000)
+	if err := c.Brokers[coordinator.NodeID].Start(); err != nil {
+		t.Fatal(err)
+	}
+	read(5000)
+	l.Finish(t)
+	committed, err := c.admin.FetchOffsets(context.Background(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for partition, next := range seen {
+		if o, ok := committed.Lookup("load", partition); !ok || o.At != next {
+			t.Errorf("partition %d: committed %d, read up to %d", partition, o.At, next)
+		}
+	}
+	c.Stop()
 }
