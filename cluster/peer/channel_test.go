@@ -1,0 +1,189 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gokafka/cluster"
+)
+
+// broker answers requests on loopback as it is told: ApiVersions with what it speaks, everything else with answer.
+func broker(t *testing.T, speaks map[int16]int16, answer func(key, version int16, correlationID int32) []byte) Options {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			converse(c, speaks, answer)
+			c.Close()
+		}
+	}()
+	addr := l.Addr().(*net.TCPAddr)
+	return Options{ClientID: "t", Timeout: 10 * time.Second, Endpoint: func(context.Context) (cluster.Endpoint, error) {
+		return cluster.Endpoint{Listener: "PLAINTEXT", Host: "127.0.0.1", Port: int32(addr.Port)}, nil
+	}}
+}
+
+func converse(c net.Conn, speaks map[int16]int16, answer func(key, version int16, correlationID int32) []byte) {
+	for {
+		frame, err := readFrame(c, nil)
+		if err != nil {
+			return
+		}
+		key, version := int16(binary.BigEndian.Uint16(frame)), int16(binary.BigEndian.Uint16(frame[2:]))
+		id := int32(binary.BigEndian.Uint32(frame[4:]))
+		out := framed(id, versionsOf(speaks))
+		if key != int16(kmsg.ApiVersions) {
+			out = answer(key, version, id)
+		}
+		if out == nil {
+			return
+		}
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+func versionsOf(speaks map[int16]int16) []byte {
+	resp := kmsg.NewPtrApiVersionsResponse()
+	for key, highest := range speaks {
+		resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MaxVersion: highest})
+	}
+	return resp.AppendTo(nil)
+}
+
+func framed(id int32, body []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(4+len(body)))
+	b = binary.BigEndian.AppendUint32(b, uint32(id))
+	return append(b, body...)
+}
+
+var update = &cluster.UpdateMetadataRequest{ControllerID: 1, ControllerEpoch: 2, BrokerEpoch: 3}
+
+func TestChannelSpeaksTheHighestCommonVersion(t *testing.T) {
+	var spoken int16
+	p := New(broker(t, map[int16]int16{6: 5}, func(_, version int16, id int32) []byte {
+		spoken = version
+		return framed(id, []byte{0, 0})
+	}))
+	defer p.Close()
+	for range 2 {
+		if err := p.UpdateMetadata(t.Context(), update); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if spoken != 5 {
+		t.Errorf("version %d", spoken)
+	}
+}
+
+func TestChannelRefusesBrokersThatAreTooOld(t *testing.T) {
+	p := New(broker(t, map[int16]int16{6: 4}, nil))
+	defer p.Close()
+	if err := p.UpdateMetadata(t.Context(), update); !errors.Is(err, errTooOld) {
+		t.Error(err)
+	}
+}
+
+// Whatever comes back, it is an error, and the next request gets a connection of its own.
+func TestChannelSurvivesBadAnswers(t *testing.T) {
+	var next []byte
+	good := func(id int32) []byte { return framed(id, []byte{0, 0, 0, 0}) }
+	p := New(broker(t, map[int16]int16{6: 8}, func(_, _ int16, id int32) []byte {
+		if bad := next; bad != nil {
+			next = nil
+			return bad
+		}
+		return good(id)
+	}))
+	defer p.Close()
+	for name, bad := range map[string][]byte{
+		"wrong correlation id": framed(77, []byte{0, 0, 0, 0}),
+		"negative size":        {0xff, 0xff, 0xff, 0xff},
+		"size of nothing":      {0, 0, 0, 0},
+		"no body":              framed(2, nil),
+		"tags":                 framed(2, []byte{1, 0, 0, 0}),
+		"cut":                  framed(2, []byte{0, 0}),
+	} {
+		p.Close() // correlation ids go on, and the bad answers are made for the second of a channel
+		p.last = 0
+		next = bad
+		if err := p.UpdateMetadata(t.Context(), update); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if err := p.UpdateMetadata(t.Context(), update); err != nil {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
+}
+
+func TestChannelHangsUpWhenItsContextEnds(t *testing.T) {
+	asked := make(chan struct{})
+	release := make(chan struct{})
+	p := New(broker(t, map[int16]int16{6: 8}, func(int16, int16, int32) []byte {
+		close(asked)
+		<-release
+		return nil
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if err := p.UpdateMetadata(ctx, update); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(release)
+}
+
+// What a frame announces is not believed before it comes.
+func TestReadFrameGrowsWithWhatArrives(t *testing.T) {
+	head := binary.BigEndian.AppendUint32(nil, 1<<29)
+	b, err := readFrame(io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 100))), nil)
+	if err == nil || cap(b) > 2*readFirst {
+		t.Errorf("%d bytes for 100, error %v", cap(b), err)
+	}
+	whole := framed(1, bytes.Repeat([]byte("x"), 3<<20))
+	if b, err = readFrame(bytes.NewReader(whole), b); err != nil || !bytes.Equal(b, whole[4:]) {
+		t.Errorf("%d bytes of %d: %v", len(b), len(whole)-4, err)
+	}
+	again, err := readFrame(bytes.NewReader(whole), b)
+	if err != nil || &again[0] != &b[0] {
+		t.Errorf("a buffer that is large enough is not used again: %v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(int16(17), []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+	f.Fuzz(func(t *testing.T, version int16, b []byte) {
+		req := kmsg.NewPtrFetchRequest()
+		req.Version = fetchMin + version&7
+		if len(b) < 4 || req.Version > fetchMax {
+			return
+		}
+		resp, err := decode(req, 1, b)
+		if err != nil {
+			return
+		}
+		var s session
+		s.read(nil, resp.(*kmsg.FetchResponse))
+	})
+}
