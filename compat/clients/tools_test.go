@@ -28,7 +28,7 @@ var steps = []step{
 	{line: "topics --bootstrap-server ADDR --describe --topic tools"},
 	{line: "topics --bootstrap-server ADDR --list"},
 	{stdin: "k1:v1\nk2:v2\nk1:v3\nk3:v4\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --producer-property acks=all"},
-	{stdin: "plain\nlines\n", line: "console-producer --bootstrap-server ADDR --topic tools --compression-codec zstd"},
+	{stdin: "k4:compressed\nk5:lines\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --compression-codec zstd"},
 	{line: "console-consumer --bootstrap-server ADDR --topic tools --from-beginning --max-messages 6 --timeout-ms 30000 --group tools-group --property print.key=true"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools --time earliest"},

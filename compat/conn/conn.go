@@ -44,7 +44,9 @@ func Dial(addr string) (*Conn, error) {
 // Frame encodes a request with its header (client id "compat", the given correlation id) and its size in front.
 func Frame(req kmsg.Request, clientID string, correlationID int32) []byte {
 	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))
-	return f.AppendRequest(nil, req, correlationID)
+	b := f.AppendRequest(nil, req, correlationID)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4)) // the formatter forgets it in ControlledShutdown v0, whose header has no client id
+	return b
 }
 
 // Send writes a request without waiting for its answer.
