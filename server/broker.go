@@ -66,10 +66,10 @@ func (b *Broker) Start(ctx context.Context) error {
 	return nil
 }
 
-// steps are what Start does. A broker in a cluster answers before it joins: the controller talks to it as soon as it is registered. One
-// that is alone needs no answers for that, and has everything ready for its first client.
+// steps are what Start does. A broker in a cluster answers as soon as it is registered: the controller, which may be another's, talks to
+// it from then on. One that is alone needs no answers for that, and has everything ready for its first client.
 func (b *Broker) steps() []func(context.Context) error {
-	steps := []func(context.Context) error{b.openStore, b.openLogs, b.makeReplicas, b.bind, b.prepare}
+	steps := []func(context.Context) error{b.openStore, b.openLogs, b.makeReplicas, b.bind, b.prepare, b.register}
 	if b.config.Standalone() {
 		return append(steps, b.join, b.awaitMetadata, b.serve)
 	}
@@ -202,7 +202,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	leadership := &leadership{}
+	leadership := &leadership{announceFailure: b.announceFailure}
 	o := replica.Options{
 		BrokerID: cluster.BrokerID(b.config.ID()), ClusterID: clusterID, Logs: b.logs, Config: b.topicConfig,
 		LagTimeMax:         v.Millis("replica.lag.time.max.ms"),

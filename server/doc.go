@@ -19,6 +19,12 @@
 // overdue, which wakes whoever is blocked on them. A frame and a write get 30 seconds and one more for every 4 KiB that moved: a slow peer lives, one
 // that trickles bytes does not. Apache Kafka cuts neither.
 //
+// # A broker
+//
+// Broker wires the parts, alone or in a cluster; the difference is small. membership.go has the store, registration, the wait to be told of
+// the cluster, and the hand-over before a stop; peers.go how other brokers and the controller are reached. The controller of this broker
+// calls this broker directly, and others over connections; who asks the elected controller asks the chief, who knows where it is.
+//
 // # Locks
 //
 // connSet.mu guards the set of connections, admission.mu the counts that limits are about, answers.mu the answers that one

@@ -77,14 +77,11 @@ func (b *Broker) deregister(ctx context.Context) error {
 	return err
 }
 
-// farewellPatience bounds the last write to a ZooKeeper that may be out of reach.
+// farewellPatience bounds writes that are worth a try to a ZooKeeper that may be out of reach.
 const farewellPatience = 3 * time.Second
 
-// join registers the broker and lets it take part in the election of a controller.
-func (b *Broker) join(ctx context.Context) error {
-	if err := b.register(ctx); err != nil {
-		return fmt.Errorf("register broker: %w", err)
-	}
+// join lets the broker take part in the election of a controller, and follow changes of settings.
+func (b *Broker) join(context.Context) error {
 	b.controller.Start()
 	b.thenClose(b.controller.Stop)
 	b.config.Subscribe(b.settingsChanged)
@@ -101,8 +98,11 @@ func (b *Broker) register(ctx context.Context) error {
 	patience := 2 * b.config.Current().Millis("zookeeper.session.timeout.ms")
 	for began := time.Now(); ; {
 		_, err := b.registration.Register(ctx)
+		if err == nil {
+			return nil
+		}
 		if !errors.Is(err, metastore.ErrBrokerIDTaken) || time.Since(began) > patience {
-			return err
+			return fmt.Errorf("register broker: %w", err)
 		}
 		if time.Since(began) < registerInterval {
 			b.logger.Warn().Err(err).Msg("broker id is taken, perhaps by a former life of this broker: waiting for its session to end")
@@ -165,6 +165,15 @@ func knowsAll(m *cluster.Metadata, topics []string) bool {
 	return true
 }
 
+// announceFailure tells the controller that a log directory failed, so that it elects other leaders for what was in it.
+func (b *Broker) announceFailure() {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
+	defer cancel()
+	if err := b.store.AnnounceLogDirFailure(ctx, b.id()); err != nil {
+		b.logger.Error().Err(err).Msg("the controller was not told of the failed log directory")
+	}
+}
+
 // welcome has Shutdown hand over what the broker leads before anything stops.
 func (b *Broker) welcome(context.Context) error {
 	if !b.config.Standalone() && b.config.Current().Bool("controlled.shutdown.enable") {
@@ -182,8 +191,9 @@ const seekInterval = 100 * time.Millisecond
 func (b *Broker) handOver(ctx context.Context) error {
 	v := b.config.Current()
 	tries, backoff := v.Int("controlled.shutdown.max.retries"), v.Millis("controlled.shutdown.retry.backoff.ms")
-	deadline := time.Now().Add(time.Duration(tries) * backoff)
-	for tries > 0 && ctx.Err() == nil && time.Now().Before(deadline) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(tries)*backoff)
+	defer cancel()
+	for tries > 0 && ctx.Err() == nil {
 		left, err := b.chief.ControlledShutdown(ctx)
 		pause := min(seekInterval, backoff)
 		switch {
@@ -196,17 +206,18 @@ func (b *Broker) handOver(ctx context.Context) error {
 			pause = backoff
 			tries--
 		}
-		if b.isLast() {
+		if b.isLastWithin(ctx, pause) {
 			break
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
 		}
 	}
 	b.logger.Warn().Msg("stopping without having handed over everything")
 	return nil
 }
 
-// isLast reports whether there is no other broker alive.
-func (b *Broker) isLast() bool { return len(b.replicas.Metadata().Brokers()) <= 1 }
+// isLastWithin waits, unless this broker is the last that is alive, or becomes it: then it reports true.
+func (b *Broker) isLastWithin(ctx context.Context, pause time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, pause)
+	defer cancel()
+	alone := func(m *cluster.Metadata) bool { return len(m.Brokers()) <= 1 }
+	return b.replicas.AwaitMetadata(ctx, alone) == nil
+}

@@ -34,8 +34,11 @@ func (d direct) StopReplica(_ context.Context, r *cluster.StopReplicaRequest) (*
 
 func (direct) Close() error { return nil }
 
-// leadership tells the coordinators which partitions of their topics this broker leads.
-type leadership struct{ groups *group.Coordinator }
+// leadership tells the coordinators which partitions of their topics this broker leads, and the controller which directories fail.
+type leadership struct {
+	groups          *group.Coordinator
+	announceFailure func()
+}
 
 func (l *leadership) LeadershipChanged(led, followed []replica.Leadership) {
 	for _, p := range led {
@@ -68,6 +71,7 @@ func (l *leadership) DirectoryFailed(dir log.DirStatus) {
 			l.groups.Resigned(tp.Partition, cluster.NoEpoch)
 		}
 	}
+	l.announceFailure()
 }
 
 // control is this broker's controller as the handlers ask it: by partition, whatever the order.

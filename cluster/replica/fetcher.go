@@ -145,6 +145,8 @@ type fetcher struct {
 	core       fetcherCore
 	partitions map[protocol.TopicPartition]*Partition
 	changed    waiter
+
+	unreachable bool // that is logged once
 }
 
 func newFetcher(o FetcherOptions, leader cluster.BrokerID) *fetcher {
@@ -258,6 +260,7 @@ func (x *fetcher) fetch() bool {
 		x.unreachableLocked(asks, err)
 		return true
 	}
+	x.reached()
 	asked := make(map[protocol.TopicPartition]*FetchAsk, len(asks))
 	for i := range asks {
 		asked[asks[i].TopicPartition] = &asks[i]
@@ -298,9 +301,16 @@ func (x *fetcher) fetched(ask *FetchAsk, a *LeaderAnswer) {
 	}
 }
 
+func (x *fetcher) reached() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.unreachable = false
+}
+
 func (x *fetcher) unreachableLocked(asks []FetchAsk, err error) {
-	if x.ctx.Err() == nil {
+	if x.ctx.Err() == nil && !x.unreachable {
 		x.logger.Warn().Err(err).Msg("could not ask the leader, trying again")
+		x.unreachable = true
 	}
 	x.core.delayed(asks, time.Now())
 }
