@@ -177,12 +177,8 @@ func (c *Cluster) Stop() {
 func (c *Cluster) SameLogs(topic string) {
 	c.t.Helper()
 	sums := map[string]map[[sha256.Size]byte][]int32{}
-	for id, b := range c.Brokers {
-		files, err := filepath.Glob(filepath.Join(b.Dir(), topic+"-*", "*.log"))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		for _, f := range files {
+	for id := range c.Brokers {
+		for _, f := range c.segments(id, topic) {
 			content, err := os.ReadFile(f)
 			if err != nil {
 				c.t.Fatal(err)
@@ -205,4 +201,26 @@ func (c *Cluster) SameLogs(topic string) {
 			}
 		}
 	}
+}
+
+// directories are those of a topic on a broker, without those that wait to be removed.
+func (c *Cluster) directories(id int32, topic string) []string {
+	c.t.Helper()
+	found, err := filepath.Glob(filepath.Join(c.Brokers[id].Dir(), topic+"-[0-9]*"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return slices.DeleteFunc(found, func(d string) bool { return filepath.Ext(d) != "" })
+}
+
+func (c *Cluster) segments(id int32, topic string) (all []string) {
+	c.t.Helper()
+	for _, d := range c.directories(id, topic) {
+		files, err := filepath.Glob(filepath.Join(d, "*.log"))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		all = append(all, files...)
+	}
+	return all
 }

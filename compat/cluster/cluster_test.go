@@ -64,7 +64,7 @@ func described(t *testing.T, c *Cluster) {
 	}
 }
 
-// Brokers that are stopped in order hand over first: nothing that is sent meanwhile fails, and none is asked twice.
+// Brokers that are stopped in order hand over first; whatever is sent meanwhile is there once, in order.
 func TestRollingRestart(t *testing.T) {
 	c := Start(t, 3, nil)
 	c.Create("load", 6)
