@@ -25,6 +25,6 @@
 //	go run ./bench                          docs/benchmarks.md (see its -help)
 //
 // COMPAT_BROKERS=apache or =gokafka restricts a run to one of the two (wire then compares it with another of its kind), and
-// COMPAT_CLIENTS=sarama,kcat to some clients. GOKAFKA_BIN names a binary to test
+// COMPAT_CLIENTS=sarama,kcat to some clients. COMPAT_ANSWERS names a directory for what the admin calls printed on each broker. GOKAFKA_BIN names a binary to test
 // instead of building one.
 package compat

@@ -286,7 +286,8 @@ func at(lines []string, i int) string {
 var (
 	drawn = []*regexp.Regexp{
 		regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`),
-		regexp.MustCompile(`\b1[0-9]{12}\b`), // times
+		regexp.MustCompile(`[A-Za-z0-9+/]{22}==`), // ids as Go prints them
+		regexp.MustCompile(`\b1[0-9]{12}\b`),      // times
 	}
 	identifier = regexp.MustCompile(`\b[A-Za-z0-9_-]{22}\b`)
 	wording    = regexp.MustCompile(`((error_message|errorMessage)"?[=:] ?)("[^"]*"|'[^']*')|(Exception): [^\]\n]*`)

@@ -32,7 +32,6 @@ var steps = []step{
 	{line: "console-consumer --bootstrap-server ADDR --topic tools --from-beginning --max-messages 6 --timeout-ms 30000 --group tools-group --property print.key=true"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools --time earliest"},
-	{line: "get-offsets --bootstrap-server ADDR --topic tools --time max-timestamp"},
 	{line: "consumer-groups --bootstrap-server ADDR --list"},
 	{line: "consumer-groups --bootstrap-server ADDR --describe --group tools-group"},
 	{line: "consumer-groups --bootstrap-server ADDR --describe --group tools-group --state"},

@@ -45,7 +45,10 @@ func Dial(addr string) (*Conn, error) {
 func Frame(req kmsg.Request, clientID string, correlationID int32) []byte {
 	f := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID))
 	b := f.AppendRequest(nil, req, correlationID)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4)) // the formatter forgets it in ControlledShutdown v0, whose header has no client id
+	if req.Key() == int16(kmsg.ControlledShutdown) && req.GetVersion() == 0 { // its header has no client id, after which the formatter stops
+		b = req.AppendTo(b)
+		binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	}
 	return b
 }
 

@@ -94,8 +94,10 @@ class Version {
 
     static void offsets(Admin a, String t) {
         TopicPartition zero = new TopicPartition(t, 0);
-        for (OffsetSpec spec : Arrays.asList(OffsetSpec.latest(), OffsetSpec.earliest(), OffsetSpec.forTimestamp(1), OffsetSpec.maxTimestamp()))
+        for (OffsetSpec spec : Arrays.asList(OffsetSpec.latest(), OffsetSpec.earliest(), OffsetSpec.forTimestamp(1)))
             show("offsets " + spec.getClass().getSimpleName(), () -> a.listOffsets(Collections.singletonMap(zero, spec)).all().get().get(zero).offset());
+        // Which record has the latest time depends on when they were sent.
+        show("offset of the latest time", () -> a.listOffsets(Collections.singletonMap(zero, OffsetSpec.maxTimestamp())).all().get().get(zero).offset() >= 0);
         show("delete records", () -> a.deleteRecords(Collections.singletonMap(zero, RecordsToDelete.beforeOffset(3))).lowWatermarks().get(zero).get().lowWatermark());
         show("delete too many", () -> a.deleteRecords(Collections.singletonMap(zero, RecordsToDelete.beforeOffset(3000))).all().get());
         show("producers", () -> a.describeProducers(Collections.singleton(zero)).all().get().get(zero).activeProducers().size());
