@@ -332,7 +332,7 @@ func (l *Log) rollLocked(base int64) (*Segment, error) {
 		return nil, err
 	}
 	old.letGo()
-	if l.Config().Preallocate {
+	if l.Config().Preallocate || old.reserved > 0 {
 		if err := old.trim(); err != nil {
 			return nil, err
 		}

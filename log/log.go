@@ -308,7 +308,7 @@ func (l *Log) finishLocked() error {
 	if err := active.closeIndexes(); err != nil {
 		return err
 	}
-	if l.Config().Preallocate {
+	if l.Config().Preallocate || active.reserved > 0 {
 		return active.trim()
 	}
 	return nil

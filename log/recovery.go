@@ -62,7 +62,7 @@ func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
 		return recovered{}, err
 	}
 	out := recovered{cut: s.Size() - valid, end: r.lastOffset + 1}
-	if out.cut > 0 {
+	if out.cut > 0 || valid >= reserveFrom { // a killed broker could not give back the room that it had reserved
 		if err := s.cut(valid); err != nil {
 			return out, err
 		}

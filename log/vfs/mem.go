@@ -539,6 +539,9 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
+// Reserve does nothing: memory has no blocks to set aside.
+func (f *memFile) Reserve(int64, int64) {}
+
 func (f *memFile) Sync() error {
 	unlock, err := f.lock("sync")
 	if err != nil {

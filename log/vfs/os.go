@@ -82,6 +82,7 @@ func (o osFile) WriteAt(p []byte, off int64) (int, error) { return o.f.WriteAt(p
 func (o osFile) Close() error                             { return o.f.Close() }
 func (o osFile) Truncate(size int64) error                { return o.f.Truncate(size) }
 func (o osFile) Sync() error                              { return syncFile(o.f) }
+func (o osFile) Reserve(from, to int64)                   { reserve(o.f, from, to) }
 func (o osFile) OS() *os.File                             { return o.f }
 
 func (o osFile) Size() (int64, error) {

@@ -48,6 +48,9 @@ type File interface {
 	Truncate(size int64) error
 	// Sync makes the content durable, and the size, but not the name.
 	Sync() error
+	// Reserve asks for room on the disk from one byte to another beyond the end, which stays where it is. It is a hint: where it cannot be
+	// done nothing happens. A Truncate gives back what was not used.
+	Reserve(from, to int64)
 	// OS is the operating system's file, nil in memory.
 	OS() *os.File
 }
