@@ -28,6 +28,7 @@ type Segment struct {
 	times   *TimeIndex
 	txns    *TxnIndex
 	size    atomic.Int64 // bytes of whole batches
+	recent  recentBatches
 
 	held       bool          // the file is kept open, since batches are appended
 	reserved   int64         // byte up to which room was asked for ahead of the writes, 0 none
@@ -148,6 +149,7 @@ func (s *Segment) append(batches []byte, intervalBytes int) error {
 		return err
 	}
 	if err := s.index(batches, at, intervalBytes); err != nil {
+		s.recent.forget()
 		return err
 	}
 	s.size.Store(at + int64(len(batches)))
@@ -195,6 +197,7 @@ func (s *Segment) index(batches []byte, at int64, intervalBytes int) error {
 			return fmt.Errorf("index batch at %d: not a whole batch: %w", at, err)
 		}
 		s.noteFirst(b)
+		s.recent.note(b, at)
 		s.times.note(b.MaxTimestamp(), b.LastOffset())
 		if s.sinceEntry > intervalBytes {
 			if err := s.addEntry(b, at); err != nil {
@@ -279,6 +282,9 @@ type place struct {
 
 // locate finds the batch that contains the offset, or else the first one after it. ok is false if there is none before end.
 func (s *Segment) locate(offset, end int64) (p place, ok bool, err error) {
+	if p, ok = s.recent.find(offset); ok && p.at+int64(p.size) <= end {
+		return p, true, nil
+	}
 	entry, err := s.offsets.lookup(offset)
 	if err != nil {
 		return p, false, err
@@ -455,6 +461,7 @@ func (s *Segment) truncateTo(offset int64, c *Config, now time.Time) (int64, err
 
 func (s *Segment) cut(size int64) error {
 	s.size.Store(size)
+	s.recent.forget()
 	s.reserved = 0
 	return s.file.use(func(f vfs.File) error { return f.Truncate(size) })
 }
