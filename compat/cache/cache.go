@@ -2,6 +2,7 @@
 package cache
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,15 +21,15 @@ func Root() (string, error) {
 	return filepath.Join(dir, "gokafka"), nil
 }
 
-// Dir returns the directory of that name in the cache and makes sure that fill has completed in it once for this stamp (a
-// version, or a digest of what it is built from). Test packages run side by side as processes, so a file lock lets one of them
+// Dir returns the directory of that name and stamp (a version, or a digest of what it is built from) in the cache and makes sure
+// that fill has completed in it once. Two checkouts that want different things do not get in each other's way. Test packages run side by side as processes, so a file lock lets one of them
 // install while the others wait. Before fill runs, one line on stderr says what is being installed.
 func Dir(name, stamp string, fill func(dir string) error) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(root, name)
+	dir := filepath.Join(root, fmt.Sprintf("%s-%x", name, sha256.Sum256([]byte(stamp)))[:len(name)+1+8])
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("create cache: %w", err)
 	}
