@@ -32,7 +32,7 @@ log4j.appender.stderr.Target=System.err
 
 // Install returns the directory that holds the jars (in "libs") and the logging settings, fetching them once.
 var Install = sync.OnceValues(func() (string, error) {
-	return cache.Dir("apache-"+Version, Version, func(dir string) error {
+	return cache.Dir("apache", Version, func(dir string) error {
 		if err := Jars(dir, pom); err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@
 package clients
 
 import (
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -88,7 +87,11 @@ func goDriver(library string) func() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		bin := filepath.Join(root, "bin", "driver")
+		here, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		bin := filepath.Join(root, "bin", "driver-"+cache.Key(here))
 		fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: another test may be running the former one
 		if err := run(".", "go", "build", "-o", fresh, "gokafka/compat/cmd/driver"); err != nil {
 			return nil, err
@@ -113,27 +116,29 @@ var (
 
 func python(library string) func() ([]string, error) {
 	return func() ([]string, error) {
-		dir, err := cache.Dir("python", fmt.Sprint(pythonPackages, digest("python")), func(dir string) error {
+		packages, err := cache.Dir("python", fmt.Sprint(pythonPackages), func(dir string) error {
 			if err := run(dir, "python3", "-m", "venv", "venv"); err != nil {
 				return err
 			}
-			if err := run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...); err != nil {
-				return err
-			}
-			return copyOut(dir, "python/driver.py")
+			return run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...)
 		})
-		return []string{filepath.Join(dir, "venv", "bin", "python"), filepath.Join(dir, "driver.py"), library}, err
+		if err != nil {
+			return nil, err
+		}
+		driver, err := written("python/driver.py")
+		return []string{filepath.Join(packages, "venv", "bin", "python"), filepath.Join(driver, "driver.py"), library}, err
 	}
 }
 
 func node() ([]string, error) {
-	dir, err := cache.Dir("node", fmt.Sprint(nodePackages, digest("node")), func(dir string) error {
-		if err := run(dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, nodePackages...)...); err != nil {
-			return err
-		}
-		return copyOut(dir, "node/driver.js")
+	packages, err := cache.Dir("node", fmt.Sprint(nodePackages), func(dir string) error {
+		return run(dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, nodePackages...)...)
 	})
-	return []string{"node", filepath.Join(dir, "driver.js")}, err
+	if err != nil {
+		return nil, err
+	}
+	driver, err := written("node/driver.js")
+	return []string{"env", "NODE_PATH=" + filepath.Join(packages, "node_modules"), "node", filepath.Join(driver, "driver.js")}, err
 }
 
 const clientPom = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
@@ -147,18 +152,26 @@ const clientPom = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVers
 
 func java(version, flavour string) func() ([]string, error) {
 	return func() ([]string, error) {
-		dir, err := cache.Dir("java-"+version, fmt.Sprint(version, digest("java")), func(dir string) error {
-			if err := apache.Jars(dir, fmt.Appendf(nil, clientPom, version)); err != nil {
+		jars, err := cache.Dir("java", version, func(dir string) error { return apache.Jars(dir, fmt.Appendf(nil, clientPom, version)) })
+		if err != nil {
+			return nil, err
+		}
+		libs := filepath.Join(jars, "libs", "*")
+		names := []string{"java/Driver.java", "java/" + flavour + "/Version.java"}
+		classes, err := cache.Dir("java-driver", version+digest(names...), func(dir string) error {
+			if err := copyOut(dir, names...); err != nil {
 				return err
 			}
-			if err := copyOut(dir, "java/Driver.java", "java/"+flavour+"/Version.java"); err != nil {
-				return err
-			}
-			return run(dir, "javac", "-nowarn", "-cp", filepath.Join(dir, "libs", "*"), "-d", dir, "Driver.java", "Version.java")
+			return run(dir, "javac", "-nowarn", "-cp", libs, "-d", dir, "Driver.java", "Version.java")
 		})
-		classes := dir + string(filepath.ListSeparator) + filepath.Join(dir, "libs", "*")
-		return []string{"java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes, "Driver"}, err
+		path := classes + string(filepath.ListSeparator) + libs
+		return []string{"java", "-Xmx256M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", path, "Driver"}, err
 	}
+}
+
+// written is a directory with an embedded driver in it.
+func written(name string) (string, error) {
+	return cache.Dir("driver", digest(name), func(dir string) error { return copyOut(dir, name) })
 }
 
 // copyOut writes embedded files to dir, without their own directories.
@@ -176,16 +189,11 @@ func copyOut(dir string, names ...string) error {
 }
 
 // digest stands for the drivers' text: a change of it installs anew.
-func digest(dir string) string {
-	h := sha256.New()
-	entries, _ := sources.ReadDir(dir) // embedded: it is there
-	for _, e := range entries {
-		if e.IsDir() {
-			fmt.Fprint(h, digest(dir+"/"+e.Name()))
-			continue
-		}
-		b, _ := sources.ReadFile(dir + "/" + e.Name())
-		h.Write(b)
+func digest(names ...string) string {
+	var all []byte
+	for _, name := range names {
+		b, _ := sources.ReadFile(name) // copyOut reports it if it is not there
+		all = append(append(all, name...), b...)
 	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:6])
+	return cache.Key(string(all))
 }

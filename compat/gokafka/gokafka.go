@@ -31,10 +31,11 @@ var Build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(root, "bin", "gokafka")
+	source := filepath.Dir(strings.TrimSpace(string(here))) // the module that this one stands in
+	bin := filepath.Join(root, "bin", "gokafka-"+cache.Key(source))
 	fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: other test packages may be running the former one
 	cmd := exec.Command("go", "build", "-trimpath", "-o", fresh, "./cmd/gokafka")
-	cmd.Dir = filepath.Dir(strings.TrimSpace(string(here))) // the module that this one stands in
+	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build gokafka: %w\n%s", err, out)
