@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/rs/zerolog"
+
 	"gokafka/cluster"
 	"gokafka/protocol"
 )
@@ -157,7 +159,11 @@ func (s *shard) load(ctx context.Context) bool {
 		}
 		if err == nil {
 			s.adopt(l.groups(time.Now()), time.Now())
-			s.settings.Logger.Info().Stringer("partition", s.tp).Int("groups", len(s.groups)).Dur("took", time.Since(began)).
+			level := zerolog.InfoLevel
+			if len(s.groups) == 0 {
+				level = zerolog.DebugLevel // fifty such partitions would hide what a person looks for
+			}
+			s.settings.Logger.WithLevel(level).Stringer("partition", s.tp).Int("groups", len(s.groups)).Dur("took", time.Since(began)).
 				Msg("loaded groups")
 			s.loaded.Store(true)
 			return true

@@ -75,6 +75,7 @@ func dataDir() string {
 func newLogger(out *os.File) zerolog.Logger {
 	zerolog.TimeFieldFormat = time.RFC3339Nano
 	zerolog.DurationFieldUnit = time.Millisecond
+	zerolog.SetGlobalLevel(zerolog.InfoLevel) // as admin.Loggers says; kafka-configs can change it
 	if isatty.IsTerminal(out.Fd()) {
 		return zerolog.New(zerolog.ConsoleWriter{Out: out, TimeFormat: "15:04:05.000"}).With().Timestamp().Logger()
 	}
