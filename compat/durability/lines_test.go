@@ -3,6 +3,7 @@ package durability
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -11,8 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/compat"
+	"gokafka/compat/load"
 )
 
 // A file of a million lines goes through kcat into a topic and comes out identical, across a restart.
@@ -29,8 +34,29 @@ func TestMillionLines(t *testing.T) {
 				t.Fatal("what came out is not what went in")
 			}
 			compat.Restart(t, b)
+			awaitLeader(t, b.Addr(), "lines")
 		}
 	})
+}
+
+// awaitLeader waits until a broker that was started again knows the topic and leads it: Apache Kafka answers a little earlier.
+func awaitLeader(t *testing.T, addr, topic string) {
+	t.Helper()
+	client := load.Client(t, addr)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
+		resp, err := req.RequestWith(ctx, client)
+		if err == nil && resp.Topics[0].ErrorCode == 0 && len(resp.Topics[0].Partitions) > 0 && resp.Topics[0].Partitions[0].Leader >= 0 {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("topic %s has no leader within a minute: %v", topic, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // writeLines writes n lines of uneven length and returns their digest.
