@@ -8,7 +8,7 @@
 //	gokafka/     builds the binary once and starts it
 //	conn/        one raw connection: a typed request in any version, or any bytes at all
 //	wire/        the same frames to both, the answers compared field by field, for every API and version
-//	clients/     stock clients of six languages: order, groups, restarts, admin calls
+//	clients/     stock clients of five languages: order, groups, restarts, admin calls
 //	durability/  kill -9 under load, data directories carried between the two brokers, a million lines there and back
 //	load/        a load whose acknowledged records are known, and checked
 //	cluster/     three gokafka processes and a real ZooKeeper, whose leaders and controllers are killed

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"fmt"
 
 	"gokafka/cluster/admin"
 )
 
-// adopt tells a store that knows no topics of those whose logs lie in the directories.
-func (b *Broker) adopt(ctx context.Context) error {
+// adopt tells a new store of the topics whose logs lie in the directories, and then gives it the cluster's id, by which it is not new any
+// more. A store that is not new is right about its topics: what it does not list was deleted.
+func (b *Broker) adopt(ctx context.Context, clusterID string) error {
 	var found []admin.FoundTopic
 	index := map[string]int{}
 	for _, l := range b.logs.Logs() {
@@ -19,14 +21,19 @@ func (b *Broker) adopt(ctx context.Context) error {
 			found = append(found, admin.FoundTopic{Name: tp.Topic})
 		}
 		f := &found[i]
-		f.Partitions = max(f.Partitions, tp.Partition+1)
+		f.Partitions = append(f.Partitions, tp.Partition)
 		if f.ID.IsZero() {
 			f.ID = l.TopicID()
 		}
 	}
-	n, err := b.admin.Adopt(ctx, found)
-	if err == nil && n > 0 {
-		b.logger.Info().Int("topics", n).Msg("made topics known that were found in the log directories; settings of their own are not kept there")
+	if len(found) > 0 {
+		if err := b.admin.Adopt(ctx, found); err != nil {
+			return err
+		}
+		b.logger.Info().Int("topics", len(found)).Msg("made topics known that were found in the log directories; settings of their own are not kept there")
 	}
-	return err
+	if _, err := b.store.EnsureClusterID(ctx, clusterID); err != nil {
+		return fmt.Errorf("store the cluster's id: %w", err)
+	}
+	return nil
 }

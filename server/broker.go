@@ -115,7 +115,7 @@ func (b *Broker) openStore(ctx context.Context) error {
 
 // openLogs claims the log directories for this broker of this cluster and loads what is in them.
 func (b *Broker) openLogs(ctx context.Context) error {
-	id, err := b.identity(ctx)
+	id, isNew, err := b.identity(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,31 +137,25 @@ func (b *Broker) openLogs(ctx context.Context) error {
 		return err
 	}
 	b.later(func(context.Context) error { return b.logs.Close() })
-	if !b.config.Standalone() {
+	if !isNew {
 		return nil
 	}
-	return b.adopt(ctx)
+	return b.adopt(ctx, id.ClusterID)
 }
 
-// identity is whose directories these are. A store of this broker's own that is new takes over the cluster id that they carry; in
-// ZooKeeper's they would be in the wrong place, which log.Open says.
-func (b *Broker) identity(ctx context.Context) (log.Identity, error) {
-	id, err := log.ReadIdentity(vfs.OS{}, b.config.LogDirs())
-	if err != nil {
-		return id, err
+// identity is whose directories these are, and whether the store is new. That they carry another identity is for log.Open to say.
+func (b *Broker) identity(ctx context.Context) (id log.Identity, isNew bool, err error) {
+	if id, err = log.ReadIdentity(vfs.OS{}, b.config.LogDirs()); err != nil {
+		return id, false, err
 	}
-	proposed := id.ClusterID
-	if proposed == "" || !b.config.Standalone() {
-		proposed = protocol.NewTopicID().String()
-	}
-	if id.ClusterID, err = b.store.EnsureClusterID(ctx, proposed); err != nil {
-		return id, err
+	if id.ClusterID, isNew, err = b.clusterID(ctx, id.ClusterID); err != nil {
+		return id, false, err
 	}
 	if b.config.ID() < 0 && id.BrokerID < 0 {
 		reserved := cluster.BrokerID(b.config.Current().Int("reserved.broker.max.id"))
 		next, err := b.store.NextBrokerID(ctx, reserved)
 		if err != nil {
-			return id, err
+			return id, false, err
 		}
 		id.BrokerID = int32(next)
 	}
@@ -169,7 +163,23 @@ func (b *Broker) identity(ctx context.Context) (log.Identity, error) {
 		b.config.SetID(id.BrokerID)
 	}
 	id.BrokerID = b.config.ID() // log.Open compares it with what the directories say
-	return id, nil
+	return id, isNew, nil
+}
+
+// clusterID is the cluster's. A new embedded store takes over the one that the directories carry; it gets it when their topics are adopted.
+func (b *Broker) clusterID(ctx context.Context, carried string) (id string, isNew bool, err error) {
+	if !b.config.Standalone() {
+		id, err = b.store.EnsureClusterID(ctx, protocol.NewTopicID().String())
+		return id, false, err
+	}
+	id, err = b.store.ClusterID(ctx)
+	if !errors.Is(err, metastore.ErrNoNode) {
+		return id, false, err
+	}
+	if carried == "" {
+		carried = protocol.NewTopicID().String()
+	}
+	return carried, true, nil
 }
 
 // topicConfigs reads the settings of all topics at once, since each is needed while logs are loaded.

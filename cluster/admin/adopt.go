@@ -14,18 +14,13 @@ import (
 type FoundTopic struct {
 	Name       string
 	ID         protocol.TopicID // zero: its files do not say
-	Partitions int32            // one more than the highest that was found
+	Partitions []int32          // those that were found; others are not made up
 }
 
-// Adopt makes topics known whose logs this broker found on its disk while the store knows of no topic at all: the directories
-// were written by an Apache broker, or the embedded store's file was lost. Without this the data would lie there unseen. The settings
-// of the topics are lost, except those that the brokers' own topics always have. It reports how many topics it made known: none when the
-// store knows of any, since that is then right about what was deleted.
-func (a *Admin) Adopt(ctx context.Context, found []FoundTopic) (int, error) {
-	known, err := a.Store.Topics(ctx, nil)
-	if err != nil || len(known) > 0 || len(found) == 0 {
-		return 0, err
-	}
+// Adopt makes topics known whose logs this broker found on its disk while the store is new: the directories were written by an Apache
+// broker, or the embedded store's file was lost. Without this the data would lie there unseen. The settings of the topics are lost, except
+// those that the brokers' own topics always have. A topic that is known stays as it is, so that an adoption that was cut off can be repeated.
+func (a *Admin) Adopt(ctx context.Context, found []FoundTopic) error {
 	self := cluster.Assignment{Replicas: []cluster.BrokerID{cluster.BrokerID(a.Config.ID())}}
 	topics := make([]metastore.NewTopic, len(found))
 	for i, f := range found {
@@ -35,15 +30,20 @@ func (a *Admin) Adopt(ctx context.Context, found []FoundTopic) (int, error) {
 		t := &topics[i]
 		t.Config = settingsMap(autoTopic(f.Name, a.Config.Current()).Settings)
 		t.Topic = metastore.Topic{Name: f.Name, ID: f.ID, Partitions: map[int32]cluster.Assignment{}}
-		for p := range f.Partitions {
+		for _, p := range f.Partitions {
 			t.Topic.Partitions[p] = self
 		}
 	}
 	results, err := a.Store.CreateTopics(ctx, topics)
-	if err = errors.Join(append(results, err)...); err != nil {
-		return 0, fmt.Errorf("adopt topics found on disk: %w", err)
+	for _, r := range results {
+		if !errors.Is(r, metastore.ErrNodeExists) {
+			err = errors.Join(err, r)
+		}
 	}
-	return len(topics), nil
+	if err != nil {
+		return fmt.Errorf("adopt topics found on disk: %w", err)
+	}
+	return nil
 }
 
 func settingsMap(settings []Setting) map[string]string {
