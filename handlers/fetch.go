@@ -91,7 +91,7 @@ func (f *fetching) recycle() {
 
 func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax int, now func() time.Time) *protocol.Reply {
 	image := f.reader.Metadata()
-	if f.request.IsolationLevel < readUncommitted || f.request.IsolationLevel > readCommitted {
+	if unknownIsolation(f.request.IsolationLevel) {
 		return f.refuse(kerr.UnknownServerError).Encode()
 	}
 	x, wants := sessions.resolve(f.request, image, now(), f.wants)
@@ -196,6 +196,8 @@ func (f *fetching) params(bytesMax int) *replica.FetchParams {
 	p.LeaderOnly = f.follower() || p.ReplicaID != futureReplica && r.Version < 11
 	return p
 }
+
+func unknownIsolation(level int8) bool { return level < readUncommitted || level > readCommitted }
 
 // boundOf is how far a reader may see.
 func boundOf(replicaID int32, isolation int8) log.Bound {

@@ -52,7 +52,7 @@ func listOffsets(l offsetLister) API {
 				if r.Version == 0 {
 					listSegments(l, q, int(in.Partitions[j].MaxNumOffsets), &out.Partitions[j])
 				} else {
-					listOffset(l, r.Version, q, twice[q.TopicPartition], &out.Partitions[j])
+					listOffset(l, r, q, twice[q.TopicPartition], &out.Partitions[j])
 				}
 			}
 		}
@@ -75,7 +75,7 @@ const (
 	debugReplica    = -2 // may ask any replica
 )
 
-func listOffset(l offsetLister, version int16, q *replica.OffsetQuery, twice bool, out *kmsg.ListOffsetsResponseTopicPartition) {
+func listOffset(l offsetLister, r *kmsg.ListOffsetsRequest, q *replica.OffsetQuery, twice bool, out *kmsg.ListOffsetsResponseTopicPartition) {
 	out.Default()
 	out.Partition = q.Partition
 	first, special := timestampVersions[q.Timestamp]
@@ -84,14 +84,16 @@ func listOffset(l offsetLister, version int16, q *replica.OffsetQuery, twice boo
 	switch {
 	case twice:
 		err = errNamedTwice
-	case q.Timestamp < 0 && (!special || version < first):
+	case q.Timestamp < 0 && (!special || r.Version < first):
 		err = errTimestampVersion
+	case r.ReplicaID == consumerReplica && unknownIsolation(r.IsolationLevel):
+		err = kerr.UnknownServerError
 	default:
 		found, err = l.ListOffset(q)
 	}
 	if err != nil {
 		out.ErrorCode = protocol.CodeOf(err)
-		if out.ErrorCode == kerr.OffsetNotAvailable.Code && version < 5 {
+		if out.ErrorCode == kerr.OffsetNotAvailable.Code && r.Version < 5 {
 			out.ErrorCode = kerr.LeaderNotAvailable.Code
 		}
 		return

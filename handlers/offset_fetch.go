@@ -86,16 +86,18 @@ func (o offsetFetcher) group(ctx context.Context, req *kmsg.OffsetFetchRequestGr
 	return resp
 }
 
-// listPartitions lists what a request asks for; nil, from null, for everything.
+// listPartitions lists what a request asks for, each partition once; nil, from null, for everything.
 func listPartitions[T any](topics []T, of func(*T) (topic string, partitions []int32)) []protocol.TopicPartition {
 	if topics == nil {
 		return nil
 	}
-	listed := []protocol.TopicPartition{}
+	listed, seen := []protocol.TopicPartition{}, map[protocol.TopicPartition]bool{}
 	for i := range topics {
 		topic, partitions := of(&topics[i])
 		for _, p := range partitions {
-			listed = append(listed, protocol.TopicPartition{Topic: topic, Partition: p})
+			if tp := (protocol.TopicPartition{Topic: topic, Partition: p}); !seen[tp] {
+				listed, seen[tp] = append(listed, tp), true
+			}
 		}
 	}
 	return listed

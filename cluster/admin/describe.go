@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -37,6 +38,8 @@ func (t ResourceType) String() string {
 	return "UNKNOWN"
 }
 
+func (t ResourceType) known() bool { return t.String() != "UNKNOWN" }
+
 // Resource is a thing that has settings: a topic or a broker by its name; a broker resource without name is the layer for all brokers.
 type Resource struct {
 	Type ResourceType
@@ -60,10 +63,16 @@ type Description struct {
 	Err     error
 }
 
-// Describe lists the settings of resources, in the order asked.
+// Describe lists the settings of resources, in the order asked. A question about a type that does not exist spoils them all.
 func (a *Admin) Describe(ctx context.Context, questions []Question) []Description {
-	stored := a.topicSettings(ctx, questions)
 	answers := make([]Description, len(questions))
+	if slices.ContainsFunc(questions, func(q Question) bool { return !q.Type.known() }) {
+		for i := range answers {
+			answers[i].Err = kerr.InvalidRequest
+		}
+		return answers
+	}
+	stored := a.topicSettings(ctx, questions)
 	for i, q := range questions {
 		switch q.Type {
 		case TopicResource:
@@ -74,8 +83,6 @@ func (a *Admin) Describe(ctx context.Context, questions []Question) []Descriptio
 			answers[i] = a.describeLoggers(q)
 		case ClientMetricsResource:
 			answers[i] = describeClientMetrics(q)
-		default:
-			answers[i].Err = refuse(kerr.InvalidRequest, "Unsupported resource type: %s", q.Type)
 		}
 	}
 	return answers

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gokafka/cluster"
 	"gokafka/log"
 	"gokafka/protocol"
@@ -101,6 +103,9 @@ func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	l, err := p.View().local(q.LeaderEpoch, q.LeaderOnly)
 	if err != nil {
 		return nil, err
+	}
+	if count < 0 {
+		return nil, fmt.Errorf("list %d segments of %s: %w", count, p, kerr.UnknownServerError)
 	}
 	o := l.Offsets()
 	starts, err := segmentStarts(l, o.Start, m.host.now().UnixMilli())

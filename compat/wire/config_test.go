@@ -121,6 +121,18 @@ var configCases = []Case{
 	{"client metrics", kmsg.DescribeConfigs, 1, 0, func(x *Exchange) { x.Send(describeConfigs(16, x.N)) }},
 	{"unknown type", kmsg.DescribeConfigs, 0, 0, func(x *Exchange) { x.Send(describeConfigs(1, x.N)) }},
 	{"type 77", kmsg.DescribeConfigs, 0, 0, func(x *Exchange) { x.Send(describeConfigs(77, x.N)) }},
+	{"unknown type beside a topic", kmsg.DescribeConfigs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		r := describeConfigs(topicConfig, x.N)
+		r.Resources = append(r.Resources, describeConfigs(77, x.N).Resources...)
+		x.Send(r)
+	}},
+	{"resource twice", kmsg.DescribeConfigs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		r := describeConfigs(topicConfig, x.N, "retention.ms")
+		r.Resources = append(r.Resources, r.Resources...)
+		x.Send(r)
+	}},
 	{"none", kmsg.DescribeConfigs, 0, 0, func(x *Exchange) { r := describeConfigs(topicConfig, ""); r.Resources = nil; x.Send(r) }},
 
 	{"set", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, opSet, "retention.ms", text("777"))},
@@ -141,6 +153,13 @@ var configCases = []Case{
 	{"subtract from a number", kmsg.IncrementalAlterConfigs, 0, 0, changing(topicConfig, opSubtract, "retention.ms", text("1"))},
 	{"client metrics", kmsg.IncrementalAlterConfigs, 0, 0, changing(16, opSet, "interval.ms", text("1000"))},
 	{"group", kmsg.IncrementalAlterConfigs, 0, 0, changing(32, opSet, "consumer.session.timeout.ms", text("50000"))},
+	{"type 77 beside a topic", kmsg.IncrementalAlterConfigs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		r := incremental(topicConfig, x.N, opSet, "retention.ms", text("777"))
+		r.Resources = append(r.Resources, incremental(77, x.N, opSet, "retention.ms", text("1")).Resources...)
+		x.Send(r)
+		x.Send(topicSettings(x.N))
+	}},
 	{"type 77", kmsg.IncrementalAlterConfigs, 0, 0, changing(77, opSet, "retention.ms", text("1"))},
 	{"unknown topic", kmsg.IncrementalAlterConfigs, 0, 0, func(x *Exchange) { x.Send(incremental(topicConfig, x.N, opSet, "retention.ms", text("1"))) }},
 	{"bad topic name", kmsg.IncrementalAlterConfigs, 0, 0, func(x *Exchange) { x.Send(incremental(topicConfig, "a b", opSet, "retention.ms", text("1"))) }},
@@ -222,6 +241,16 @@ var configCases = []Case{
 		x.Send(alterConfigs(brokerConfig, "0"))
 		x.settle()
 		x.Converge(r)
+	}},
+	{"type 77 beside a topic", kmsg.AlterConfigs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		r := alterConfigs(topicConfig, x.N, text("retention.ms"), text("777"))
+		r.Resources = append(r.Resources, alterConfigs(77, x.N, text("a"), text("b")).Resources...)
+		x.Send(r)
+		x.Send(topicSettings(x.N))
+	}},
+	{"broker logger", kmsg.AlterConfigs, 0, 0, func(x *Exchange) {
+		x.Send(alterConfigs(kmsg.ConfigResourceTypeBrokerLogger, "0", text("kafka.x"), text("DEBUG")))
 	}},
 	{"type 77", kmsg.AlterConfigs, 0, 0, func(x *Exchange) { x.Send(alterConfigs(77, x.N, text("a"), text("b"))) }},
 }

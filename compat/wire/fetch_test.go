@@ -197,6 +197,45 @@ var fetchCases = []Case{
 	{"latest, old-format topic", kmsg.ListOffsets, 0, 0, func(x *Exchange) { filled(x, messages(1, "a", "b")); x.Send(listOffsets(x.V, x.N, 0, -1)) }},
 	{"max timestamp, empty", kmsg.ListOffsets, 7, 0, func(x *Exchange) { filled(x); x.Send(listOffsets(x.V, x.N, 0, -3)) }},
 	{"time in an empty partition", kmsg.ListOffsets, 0, 0, func(x *Exchange) { filled(x); x.Send(listOffsets(x.V, x.N, 0, 1)) }},
+	{"every partition and time", kmsg.ListOffsets, 0, 0, func(x *Exchange) {
+		filled(x, good)
+		for _, p := range []int32{0, -1, -2, 1, 1 << 30} {
+			for _, at := range []int64{-1, -2, -3, -4, -5, -6, -7, -1 << 62, 0, 1 << 62} {
+				x.Send(listOffsets(x.V, x.N, p, at))
+				x.Send(listOffsets(x.V, x.N+"-b", p, at))
+			}
+		}
+	}},
+	{"no topics", kmsg.ListOffsets, 0, 0, func(x *Exchange) { r := listOffsets(x.V, x.N, 0, 0); r.Topics = nil; x.Send(r) }},
+	{"no partitions", kmsg.ListOffsets, 0, 0, func(x *Exchange) {
+		filled(x, good)
+		r := listOffsets(x.V, x.N, 0, 0)
+		r.Topics[0].Partitions = nil
+		r.Topics = append(r.Topics, listOffsets(x.V, x.N, 0, -1).Topics...)
+		x.Send(r)
+	}},
+	{"partition named twice, once unknown", kmsg.ListOffsets, 0, 0, func(x *Exchange) {
+		r := listOffsets(x.V, x.N, 0, -1)
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
+		x.Send(r)
+		r.Topics[0].Partitions[0].Timestamp = -9
+		x.Send(r)
+	}},
+	{"bad topic name", kmsg.ListOffsets, 0, 0, func(x *Exchange) { x.Send(listOffsets(x.V, "a b", 0, -1)); x.Send(listOffsets(x.V, "", 0, -1)) }},
+	{"isolation level 2", kmsg.ListOffsets, 2, 0, func(x *Exchange) {
+		filled(x, good)
+		r := listOffsets(x.V, x.N, 0, -1)
+		r.IsolationLevel = 2
+		x.Send(r)
+	}},
+	{"many offsets wanted", kmsg.ListOffsets, 0, 0, func(x *Exchange) {
+		filled(x, good)
+		for _, n := range []int32{-1, 1, 1 << 30} {
+			r := listOffsets(x.V, x.N, 0, -1)
+			r.Topics[0].Partitions[0].MaxNumOffsets = n
+			x.Send(r)
+		}
+	}},
 	{"unknown topic", kmsg.ListOffsets, 0, 0, func(x *Exchange) { x.Send(listOffsets(x.V, x.N, 0, -1)) }},
 	{"unknown partition", kmsg.ListOffsets, 0, 0, func(x *Exchange) { createTopic(x, x.N, 1); x.Send(listOffsets(x.V, x.N, 5, -1)) }},
 	{"partition named twice", kmsg.ListOffsets, 0, 0, func(x *Exchange) {

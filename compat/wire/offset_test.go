@@ -52,6 +52,17 @@ func reading(topic string) func(x *Exchange) {
 	}
 }
 
+// without asks for two topics, of which the first few, as count says, are named without partitions.
+func without(x *Exchange, count func(topics int) int) *kmsg.OffsetFetchRequest {
+	r := committed(x.V, x.N, x.N)
+	r.Topics = append(r.Topics, committed(x.V, x.N, x.N+"-b").Topics...)
+	r.Groups[0].Topics = append(r.Groups[0].Topics, committed(x.V, x.N, x.N+"-b").Groups[0].Topics...)
+	for i := range count(len(r.Topics)) {
+		r.Topics[i].Partitions, r.Groups[0].Topics[i].Partitions = []int32{}, []int32{}
+	}
+	return r
+}
+
 func deletingOffset(topic string, partition int32) func(x *Exchange, group string) Answers {
 	return func(x *Exchange, group string) Answers {
 		r := kmsg.NewPtrOffsetDeleteRequest()
@@ -116,6 +127,30 @@ var offsetCases = []Case{
 	}},
 	{"unknown group", kmsg.OffsetFetch, 0, 0, func(x *Exchange) { x.Send(committed(x.V, x.N, "no-such-topic")) }},
 	{"empty group", kmsg.OffsetFetch, 1, 0, func(x *Exchange) { x.Send(committed(x.V, "", "no-such-topic")) }},
+	{"topics without partitions", kmsg.OffsetFetch, 0, 0, func(x *Exchange) {
+		reading("own")(x)
+		x.Send(without(x, func(topics int) int { return topics }))
+		x.Send(without(x, func(int) int { return 1 }))
+	}},
+	{"topics without partitions, unknown", kmsg.OffsetFetch, 0, 0, func(x *Exchange) { x.Send(without(x, func(topics int) int { return topics })) }},
+	{"topics without partitions, empty group", kmsg.OffsetFetch, 0, 0, func(x *Exchange) {
+		r := without(x, func(topics int) int { return topics })
+		r.Group, r.Groups[0].Group = "", ""
+		x.Send(r)
+	}},
+	{"topic named twice", kmsg.OffsetFetch, 0, 0, func(x *Exchange) {
+		reading("own")(x)
+		r := committed(x.V, x.N, x.N)
+		r.Topics = append(r.Topics, r.Topics...)
+		r.Groups[0].Topics = append(r.Groups[0].Topics, r.Groups[0].Topics...)
+		x.Send(r)
+	}},
+	{"partition -1", kmsg.OffsetFetch, 0, 0, func(x *Exchange) {
+		reading("own")(x)
+		r := committed(x.V, x.N, x.N)
+		r.Topics[0].Partitions, r.Groups[0].Topics[0].Partitions = []int32{-1, 7}, []int32{-1, 7}
+		x.Send(r)
+	}},
 	{"stable offsets only", kmsg.OffsetFetch, 7, 0, func(x *Exchange) {
 		reading("own")(x)
 		r := committed(x.V, x.N, x.N)
