@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -67,18 +66,9 @@ func (c *Coordinator) Close() {
 	c.shards.Wait()
 }
 
-// PartitionFor is the partition of __consumer_offsets that holds the group: Java's hash of the id, modulo their number.
-func (c *Coordinator) PartitionFor(group string) int32 { return partitionFor(group, c.partitions) }
-
-func partitionFor(id string, partitions int32) int32 {
-	var h int32
-	for _, unit := range utf16.Encode([]rune(id)) {
-		h = 31*h + int32(unit)
-	}
-	if h < 0 {
-		h = max(-h, 0) // the least int32 has no counterpart, and counts as 0
-	}
-	return h % partitions
+// PartitionFor is the partition of __consumer_offsets that holds the group.
+func (c *Coordinator) PartitionFor(group string) int32 {
+	return cluster.CoordinatorPartition(group, c.partitions)
 }
 
 // Elected tells that this broker leads a partition of __consumer_offsets. Its groups are loaded in the background; a leader

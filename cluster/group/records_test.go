@@ -179,24 +179,6 @@ var uuids = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 var timestamps = regexp.MustCompile(` CommitTimestamp:\d+ ExpireTimestamp:-1| at:\d+`)
 
-// A partition's number decides who coordinates: the hash is Java's.
-func TestPartitionFor(t *testing.T) {
-	for _, test := range []struct {
-		id         string
-		partitions int32
-		want       int32
-	}{
-		{"grp-one", 4, 2}, {"grp-one", 50, 24}, {"tx-one", 4, 3}, {"tx-one", 50, 33},
-		{"", 50, 0},
-		{"polygenelubricants", 50, 0}, // the hash is the least int32
-		{"grüße-𝄞", 1, 0},
-	} {
-		if got := partitionFor(test.id, test.partitions); got != test.want {
-			t.Errorf("%q of %d: %d, want %d", test.id, test.partitions, got, test.want)
-		}
-	}
-}
-
 // Whatever stands in the log, reading it ends, and what is made of it can be served.
 func FuzzLoad(f *testing.F) {
 	settings := DefaultSettings()

@@ -35,10 +35,12 @@ const (
 	readFirst  = 16 << 10
 )
 
+// ErrUnsupported says that the broker speaks no version of the request that this one knows.
+var ErrUnsupported = errors.New("broker speaks no version of the request that this one knows")
+
 var (
 	errBadAnswer   = errors.New("answer does not fit the request")
 	errNotEncoded  = errors.New("only PLAINTEXT listeners are supported between brokers")
-	errTooOld      = errors.New("broker speaks no version of the request that this one knows")
 	errAnswerBytes = errors.New("answer's size is out of bounds")
 )
 
@@ -120,7 +122,7 @@ func (c *Channel) negotiateLocked(ctx context.Context, req kmsg.Request, b bound
 	theirs, known := c.versions[req.Key()]
 	version := min(theirs, b.highest, req.MaxVersion())
 	if !known || version < b.lowest {
-		return fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), errTooOld)
+		return fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), ErrUnsupported)
 	}
 	req.SetVersion(version)
 	return nil

@@ -98,7 +98,7 @@ func TestChannelSpeaksTheHighestCommonVersion(t *testing.T) {
 func TestChannelRefusesBrokersThatAreTooOld(t *testing.T) {
 	p := New(broker(t, map[int16]int16{6: 4}, nil))
 	defer p.Close()
-	if err := p.UpdateMetadata(t.Context(), update); !errors.Is(err, errTooOld) {
+	if err := p.UpdateMetadata(t.Context(), update); !errors.Is(err, ErrUnsupported) {
 		t.Error(err)
 	}
 }
