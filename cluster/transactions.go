@@ -6,24 +6,22 @@ import (
 	"gokafka/protocol"
 )
 
-// TxnMarkers ends one producer's transaction in some of the partitions that one broker leads: an entry of WriteTxnMarkers.
-type TxnMarkers struct {
-	ProducerID    int64
-	ProducerEpoch int16
-	Commit        bool // else abort
-	// CoordinatorEpoch is the leader epoch of the coordinator's partition of __transaction_state. It fences coordinators that
-	// do not know yet that another has taken their place.
-	CoordinatorEpoch LeaderEpoch
+// TxnMarker is the end of a producer's transaction, as the transaction's coordinator has it written into partitions that took part.
+type TxnMarker struct {
+	ProducerID       int64
+	ProducerEpoch    int16
+	CoordinatorEpoch int32 // an older one than a partition has seen is fenced
+	Commit           bool  // else the transaction is aborted
 	Partitions       []protocol.TopicPartition
 }
 
-// TxnVerification asks a transaction's coordinator whether partitions belong to it: an entry of AddPartitionsToTxn with verifyOnly
-// (KIP-890).
-type TxnVerification struct {
+// TxnProducer is a producer that writes in a transaction.
+type TxnProducer struct {
 	TransactionalID string
-	ProducerID      int64
-	ProducerEpoch   int16
-	Partitions      []protocol.TopicPartition
+	ID              int64
+	Epoch           int16
+	// Abortable says that the client knows TRANSACTION_ABORTABLE (KIP-890); others are told INVALID_TXN_STATE in its place.
+	Abortable bool
 }
 
 // CoordinatorPartition is the partition of an internal topic that holds a group or a transactional id, and so says who coordinates

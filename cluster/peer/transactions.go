@@ -19,7 +19,7 @@ const (
 
 // WriteTxnMarkers has the broker end transactions in partitions that it leads. It returns what became of each partition, in the order
 // of the markers and of their partitions. The error is a failure to reach it.
-func (p *Peer) WriteTxnMarkers(ctx context.Context, markers []cluster.TxnMarkers) ([][]error, error) {
+func (p *Peer) WriteTxnMarkers(ctx context.Context, markers []cluster.TxnMarker) ([][]error, error) {
 	req := kmsg.NewPtrWriteTxnMarkersRequest()
 	for i := range markers {
 		req.Markers = append(req.Markers, marker(&markers[i]))
@@ -59,10 +59,10 @@ func result[K comparable](found map[K]error, key K) error {
 	return errBadAnswer
 }
 
-func marker(m *cluster.TxnMarkers) kmsg.WriteTxnMarkersRequestMarker {
+func marker(m *cluster.TxnMarker) kmsg.WriteTxnMarkersRequestMarker {
 	out := kmsg.NewWriteTxnMarkersRequestMarker()
 	out.ProducerID, out.ProducerEpoch, out.Committed = m.ProducerID, m.ProducerEpoch, m.Commit
-	out.CoordinatorEpoch = int32(m.CoordinatorEpoch)
+	out.CoordinatorEpoch = m.CoordinatorEpoch
 	out.Topics = grouped(len(m.Partitions), func(i int) string { return m.Partitions[i].Topic },
 		func(i int) kmsg.WriteTxnMarkersRequestMarkerTopic {
 			t := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
@@ -75,10 +75,16 @@ func marker(m *cluster.TxnMarkers) kmsg.WriteTxnMarkersRequestMarker {
 	return out
 }
 
+// TxnVerification asks a transaction's coordinator whether partitions belong to the producer's open transaction (KIP-890).
+type TxnVerification struct {
+	cluster.TxnProducer
+	Partitions []protocol.TopicPartition
+}
+
 // VerifyTxns asks the broker, as coordinator of transactions, whether partitions belong to them. It returns what it thinks of each
 // partition, in the order of the transactions, whose ids are all different, and of their partitions. The error is the broker's for
 // all of them (it wraps a *kerr.Error), ErrUnsupported from a broker that cannot verify, or a failure to reach it.
-func (p *Peer) VerifyTxns(ctx context.Context, txns []cluster.TxnVerification) ([][]error, error) {
+func (p *Peer) VerifyTxns(ctx context.Context, txns []TxnVerification) ([][]error, error) {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	for i := range txns {
 		req.Transactions = append(req.Transactions, verification(&txns[i]))
@@ -112,9 +118,9 @@ type txnPartition struct {
 	protocol.TopicPartition
 }
 
-func verification(v *cluster.TxnVerification) kmsg.AddPartitionsToTxnRequestTransaction {
+func verification(v *TxnVerification) kmsg.AddPartitionsToTxnRequestTransaction {
 	out := kmsg.NewAddPartitionsToTxnRequestTransaction()
-	out.TransactionalID, out.ProducerID, out.ProducerEpoch, out.VerifyOnly = v.TransactionalID, v.ProducerID, v.ProducerEpoch, true
+	out.TransactionalID, out.ProducerID, out.ProducerEpoch, out.VerifyOnly = v.TransactionalID, v.ID, v.Epoch, true
 	out.Topics = grouped(len(v.Partitions), func(i int) string { return v.Partitions[i].Topic },
 		func(i int) kmsg.AddPartitionsToTxnRequestTransactionTopic {
 			t := kmsg.NewAddPartitionsToTxnRequestTransactionTopic()

@@ -35,7 +35,7 @@ func TestWriteTxnMarkersMatchesAnswers(t *testing.T) {
 		return flexible(id, resp)
 	}))
 	defer p.Close()
-	markers := []cluster.TxnMarkers{{ProducerID: 7, Partitions: partitions("t", 0, 1)}, {ProducerID: 8, Partitions: partitions("t", 2, 0)}}
+	markers := []cluster.TxnMarker{{ProducerID: 7, Partitions: partitions("t", 0, 1)}, {ProducerID: 8, Partitions: partitions("t", 2, 0)}}
 	got, err := p.WriteTxnMarkers(t.Context(), markers)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestVerifyTxns(t *testing.T) {
 		return flexible(id, resp)
 	}))
 	defer p.Close()
-	ask := []cluster.TxnVerification{{TransactionalID: "x", ProducerID: 7, Partitions: partitions("t", 1, 0)}}
+	ask := []TxnVerification{{TxnProducer: cluster.TxnProducer{TransactionalID: "x", ID: 7}, Partitions: partitions("t", 1, 0)}}
 	got, err := p.VerifyTxns(t.Context(), ask)
 	if err != nil || len(got) != 1 || !errors.Is(got[0][0], kerr.TransactionAbortable) || got[0][1] != nil {
 		t.Errorf("%v, %v", got, err)
