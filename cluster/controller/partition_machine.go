@@ -173,26 +173,46 @@ func (m *machines) initialise(ctx context.Context, b *batch, partitions []*parti
 	return nil
 }
 
-// electAll elects until no partition was written by another in between.
+// electAll elects until no partition was written by another in between. It begins with the states that are remembered: a write that
+// another was faster than is refused, and only such a partition, and one that seems to have no candidate, is worth a look at what is
+// written.
 func (m *machines) electAll(ctx context.Context, b *batch, partitions []*partition, e election) (map[*partition]error, error) {
 	results := make(map[*partition]error, len(partitions))
-	for len(partitions) > 0 {
-		again, err := m.electOnce(ctx, b, partitions, e, results)
+	if _, err := m.electOnce(ctx, b, remembered(partitions), e, results); err != nil {
+		return nil, err
+	}
+	var again []*partition
+	for _, p := range partitions {
+		if failure, done := results[p]; !done || failure == errNoLeader {
+			again = append(again, p)
+		}
+	}
+	for len(again) > 0 {
+		written, err := m.readStates(ctx, again, results)
 		if err != nil {
 			return nil, err
 		}
-		partitions = again
+		if again, err = m.electOnce(ctx, b, written, e, results); err != nil {
+			return nil, err
+		}
 	}
 	m.failedAll(results)
 	return results, nil
 }
 
-// electOnce reads the states as they are written, elects and writes. It returns the partitions that were changed in between.
-func (m *machines) electOnce(ctx context.Context, b *batch, partitions []*partition, e election, results map[*partition]error) (again []*partition, err error) {
-	written, err := m.readStates(ctx, partitions, results)
-	if err != nil {
-		return nil, err
+// remembered are the states of those partitions that have one, as this controller last read or wrote them.
+func remembered(partitions []*partition) []change {
+	known := make([]change, 0, len(partitions))
+	for _, p := range partitions {
+		if p.hasState {
+			known = append(known, change{p: p, state: p.state})
+		}
 	}
+	return known
+}
+
+// electOnce elects and writes. It returns the partitions that were changed in between.
+func (m *machines) electOnce(ctx context.Context, b *batch, written []change, e election, results map[*partition]error) (again []*partition, err error) {
 	unclean, err := m.uncleanAllowed(ctx, written, e)
 	if err != nil {
 		return nil, err

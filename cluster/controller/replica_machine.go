@@ -113,24 +113,40 @@ func (m *machines) offlineOnBroker(ctx context.Context, b *batch, replicas []par
 		}
 	}
 	results := map[*partition]error{}
-	for len(led) > 0 {
-		again, err := m.shrinkOnce(ctx, b, id, led, results)
+	known, doubtful := m.rememberedInISR(id, led)
+	again, err := m.shrink(ctx, b, id, known, results)
+	if err != nil {
+		return err
+	}
+	for again = append(again, doubtful...); len(again) > 0; {
+		written, err := m.readStates(ctx, again, results)
 		if err != nil {
 			return err
 		}
-		led = again
+		if again, err = m.shrink(ctx, b, id, written, results); err != nil {
+			return err
+		}
 	}
 	maps.DeleteFunc(results, func(p *partition, err error) bool { return err == errNoState && p.topic.deleting })
 	m.failedAll(results)
 	return nil
 }
 
-// shrinkOnce takes a broker out of the ISR of partitions. It returns those that were changed in between.
-func (m *machines) shrinkOnce(ctx context.Context, b *batch, id cluster.BrokerID, partitions []*partition, results map[*partition]error) (again []*partition, err error) {
-	written, err := m.readStates(ctx, partitions, results)
-	if err != nil {
-		return nil, err
+// rememberedInISR parts the partitions that have a broker in their ISR as far as is remembered, for which a write shows whether that
+// is still so, from those that must be read to know.
+func (m *machines) rememberedInISR(id cluster.BrokerID, partitions []*partition) (known []change, doubtful []*partition) {
+	for _, p := range partitions {
+		if slices.Contains(p.state.ISR, id) {
+			known = append(known, change{p: p, state: p.state})
+		} else {
+			doubtful = append(doubtful, p)
+		}
 	}
+	return known, doubtful
+}
+
+// shrink takes a broker out of the ISR of partitions. It returns those that were changed in between.
+func (m *machines) shrink(ctx context.Context, b *batch, id cluster.BrokerID, written []change, results map[*partition]error) (again []*partition, err error) {
 	done := func(c change) {
 		if !c.p.topic.deleting {
 			b.addLeaderAndISR(without(c.p.assignment.Replicas, id), c.p, false)

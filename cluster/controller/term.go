@@ -34,7 +34,8 @@ func newTerm(c *Controller, claim metastore.Claim) *term {
 const rebalanceDelay = 5 * time.Second
 
 // start takes the cluster over. Every read arms its watch, so that nothing is missed; brokers hear who is alive before they hear
-// who leads, because a follower ignores a leader that it does not know.
+// who leads, because a follower ignores a leader that it does not know. Unlike Apache, partitions without a leader get one before
+// anything is said of the others, because for them it is urgent.
 func (t *term) start(ctx context.Context) error {
 	if err := t.store.EnsureFeatures(ctx); errors.Is(err, metastore.ErrUnreadable) {
 		t.logger.Error().Err(err).Msg("ignoring finalized features")
@@ -51,10 +52,10 @@ func (t *term) start(ctx context.Context) error {
 		t.link.add(ctx, b)
 	}
 	t.sendMetadata()
-	if err := t.startReplicas(ctx); err != nil {
+	if err := t.startPartitions(ctx); err != nil {
 		return err
 	}
-	if err := t.startPartitions(ctx); err != nil {
+	if err := t.startReplicas(ctx); err != nil {
 		return err
 	}
 	if err := t.resumeAll(ctx); err != nil {

@@ -93,26 +93,83 @@ type Claim struct {
 
 func (c Claim) check() Op { return Check(PathControllerEpoch, c.Version) }
 
-// writeFenced applies each op in a transaction of its own beside the claim's check. The error is ErrControllerMoved when the check
-// failed for any of them; the results are those of the ops alone.
+// What one transaction of writeFenced holds at most, far below ZooKeeper's limit of 1 MiB for a request.
+const (
+	fencedOpsMax   = 64
+	fencedBytesMax = 128 << 10
+)
+
+// writeFenced applies ops that do not depend on each other's success, each beside the claim's check. The error is ErrControllerMoved when
+// the check failed for any of them; the results are those of the ops alone.
+//
+// Apache sends one transaction per op. Here many share one, which costs the ensemble a fraction; when one of them is refused, nothing of
+// its transaction has happened, and each op is tried in its own.
 func (s *Store) writeFenced(ctx context.Context, c Claim, ops []Op) ([]TxnResult, error) {
-	if len(ops) == 0 {
+	chunks := fencedChunks(ops)
+	written, err := s.writeChecked(ctx, c, chunks)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]TxnResult, 0, len(ops))
+	var alone [][]Op
+	var index []int
+	for i, chunk := range chunks {
+		for j := range chunk {
+			switch w := &written[i]; {
+			case w.Err == nil:
+				results = append(results, TxnResult{Ops: w.Ops[j : j+1]})
+				continue
+			case len(chunk) == 1:
+				results = append(results, *w)
+				continue
+			}
+			alone, index = append(alone, chunk[j:j+1]), append(index, len(results))
+			results = append(results, TxnResult{})
+		}
+	}
+	again, err := s.writeChecked(ctx, c, alone)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range index {
+		results[at] = again[i]
+	}
+	return results, nil
+}
+
+// fencedChunks cuts ops, in their order, into what fits one transaction.
+func fencedChunks(ops []Op) (chunks [][]Op) {
+	begin, size := 0, 0
+	for i, op := range ops {
+		own := len(op.Path) + len(op.Data)
+		if i > begin && (i-begin == fencedOpsMax || size+own > fencedBytesMax) {
+			chunks, begin, size = append(chunks, ops[begin:i]), i, 0
+		}
+		size += own
+	}
+	if begin < len(ops) {
+		chunks = append(chunks, ops[begin:])
+	}
+	return chunks
+}
+
+// writeChecked applies each list of ops in one transaction with the claim's check, whose result is left out of the answers.
+func (s *Store) writeChecked(ctx context.Context, c Claim, lists [][]Op) ([]TxnResult, error) {
+	if len(lists) == 0 {
 		return nil, nil
 	}
-	steps := make([]Op, 0, 2*len(ops))
-	txns := make([]Txn, 0, len(ops))
-	for _, op := range ops {
-		steps = append(steps, c.check(), op)
-		txns = append(txns, Txn(steps[len(steps)-2:len(steps):len(steps)]))
+	txns := make([]Txn, len(lists))
+	for i, ops := range lists {
+		txns[i] = append(Txn{c.check()}, ops...)
 	}
 	results, err := s.tree.Write(ctx, txns)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", ops[0].Path, err)
+		return nil, fmt.Errorf("write %s: %w", lists[0][0].Path, err)
 	}
 	for i := range results {
 		r := &results[i]
 		if r.Err != nil && r.Failed == 0 {
-			return nil, fmt.Errorf("write %s: %w", ops[i].Path, ErrControllerMoved)
+			return nil, fmt.Errorf("write %s: %w", lists[i][0].Path, ErrControllerMoved)
 		}
 		if r.Err == nil {
 			r.Ops = r.Ops[1:]

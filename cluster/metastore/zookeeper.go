@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -94,7 +92,7 @@ func ConnectZooKeeper(ctx context.Context, o ZooKeeperOptions) (*ZooKeeper, erro
 	logger := o.Logger.With().Str("part", "zookeeper").Logger()
 	z.mu.Lock() // the callback may come before the connection is returned
 	z.conn, _, err = zk.Connect(servers, o.SessionTimeout, zk.WithLogger(&logger), zk.WithLogInfo(false),
-		zk.WithMaxBufferSize(answerBytesMax), zk.WithEventCallback(z.heard), zk.WithDialer(dialer(o.SessionTimeout)))
+		zk.WithMaxBufferSize(answerBytesMax), zk.WithEventCallback(z.heard), zk.WithDialer(dialer(o.SessionTimeout)), zk.WithHostProvider(&ensemble{}))
 	z.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("connect to ZooKeeper: %w", err)
@@ -106,42 +104,6 @@ func ConnectZooKeeper(ctx context.Context, o ZooKeeperOptions) (*ZooKeeper, erro
 		return nil, errors.Join(err, z.Close())
 	}
 	return z, nil
-}
-
-// dialer makes connections that give up on a server which accepts them but does not begin a session within the session's timeout. The
-// library would wait several times as long, and a server that is just starting may well forget the first request.
-func dialer(patience time.Duration) zk.Dialer {
-	return func(network, address string, timeout time.Duration) (net.Conn, error) {
-		c, err := net.DialTimeout(network, address, timeout)
-		if err != nil {
-			return nil, err
-		}
-		return &impatient{Conn: c, until: time.Now().Add(patience)}, nil
-	}
-}
-
-// impatient is a connection whose first read has a deadline of its own.
-type impatient struct {
-	net.Conn
-	until    time.Time
-	answered atomic.Bool
-}
-
-// SetReadDeadline keeps the earlier deadline until something was read.
-func (c *impatient) SetReadDeadline(t time.Time) error {
-	if !c.answered.Load() && t.After(c.until) {
-		t = c.until
-	}
-	return c.Conn.SetReadDeadline(t)
-}
-
-// Read notes that the server speaks.
-func (c *impatient) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.answered.Store(true)
-	}
-	return n, err
 }
 
 // parseConnect cuts "host:port,host/chroot" into its parts.
