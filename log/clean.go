@@ -29,6 +29,7 @@ type cleaning struct {
 	pace   *pace
 
 	generation  uint64
+	end         int64               // up to where the log is clean afterwards
 	start       int64               // the log's, when it began
 	lastBatches map[int64]lastBatch // of the active producers
 	legacyUntil int64               // tombstones of magic 0 and 1 go in segments that were last written before
@@ -42,29 +43,29 @@ type lastBatch struct {
 	epoch  int16
 }
 
-// run cleans and returns the offset up to which the log is clean.
-func (c *cleaning) run() (int64, error) {
+// run cleans.
+func (c *cleaning) run() error {
 	c.generation = c.log.generation.Load()
 	if c.generation%2 == 1 {
-		return 0, errCleanAborted
+		return errCleanAborted
 	}
 	c.lastBatches = c.log.lastBatches()
 	segments := c.log.Segments()
 	if err := c.findLegacyHorizon(segments); err != nil {
-		return 0, err
+		return err
 	}
 	if err := c.learn(segments); err != nil {
-		return 0, err
+		return err
 	}
-	end := c.keys.latest + 1
-	below := segments[:floorSegment(segments, end-1)+1]
+	c.end = c.keys.latest + 1
+	below := segments[:floorSegment(segments, c.end-1)+1]
 	txns := newCleanedTxns()
 	for _, group := range groupSegments(below, c.config, c.job.until) {
 		if err := c.cleanGroup(group, segments, txns); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return end, nil
+	return nil
 }
 
 // lastBatches lists where the producers' last data lies.

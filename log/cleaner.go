@@ -126,8 +126,8 @@ func (c *cleaner) cleanOne(ctx context.Context) (cleaned bool) {
 	if !ok {
 		return false
 	}
-	end, err := c.clean(ctx, job)
-	c.done(job.log, end, err)
+	run, err := c.clean(ctx, job)
+	c.done(run, err)
 	return err == nil
 }
 
@@ -185,9 +185,6 @@ func (l *Log) dirtiness(clean int64, now time.Time) (d dirtyLog, worth bool, err
 	defer l.mu.Unlock()
 	offsets, segments, config := *l.offsets.Load(), *l.segments.Load(), l.Config()
 	d = dirtyLog{log: l, dirty: clean}
-	if truncated := l.truncatedTo; truncated < clean {
-		d.dirty = truncated // below it what came since was never seen
-	}
 	if d.dirty < offsets.Start || d.dirty > offsets.End.Offset {
 		d.dirty = offsets.Start
 	}
@@ -246,22 +243,23 @@ func overdue(closed []*Segment, dirty, before int64) (bool, error) {
 	return false, nil
 }
 
-func (c *cleaner) clean(ctx context.Context, job dirtyLog) (int64, error) {
+// clean makes one pass over a log.
+func (c *cleaner) clean(ctx context.Context, job dirtyLog) (*cleaning, error) {
 	start := c.host.now()
 	run := &cleaning{
 		ctx: ctx, log: job.log, config: job.log.Config(), job: job, now: start.UnixMilli(), start: job.log.LogStartOffset(),
 		keys: newOffsetMap(c.options.DedupeBytes/int64(c.options.Threads), c.options.LoadFactor),
 		pace: newPace(c.options.BytesPerSecond / float64(c.options.Threads)),
 	}
-	end, err := run.run()
+	err := run.run()
 	if err != nil && run.changed() {
 		err = errCleanAborted
 	}
 	if err == nil {
-		c.logger.Info().Stringer("partition", job.log.tp).Int64("from", job.dirty).Int64("to", end).Int64("read", run.read).
+		c.logger.Info().Stringer("partition", job.log.tp).Int64("from", job.dirty).Int64("to", run.end).Int64("read", run.read).
 			Int64("kept", run.kept).Int("keys", run.keys.used).Dur("took", c.host.now().Sub(start)).Msg("log is cleaned")
 	}
-	return end, err
+	return run, err
 }
 
 // changed reports whether the log is not any more what the cleaning began with: truncated, deleted, or old segments gone by retention.
@@ -272,20 +270,45 @@ func (c *cleaning) changed() bool {
 	return l.closed || l.generation.Load() != c.generation || l.LogStartOffset() != c.start
 }
 
-// done takes note of how a cleaning went.
-func (c *cleaner) done(l *Log, end int64, err error) {
+// done takes note of how a cleaning went. A log that was truncated meanwhile is clean only as far as lower says, or will say.
+func (c *cleaner) done(run *cleaning, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	l := run.log
 	delete(c.busy, l)
 	switch {
-	case errors.Is(err, errCleanAborted), errors.Is(err, ErrStorage):
+	case errors.Is(err, errCleanAborted), errors.Is(err, ErrStorage), l.generation.Load() != run.generation:
 	case err != nil:
 		c.giveUpLocked(l, err)
 	default:
-		l.forgetTruncation()
-		if err := c.checkpointLocked(l, end); err != nil {
-			c.logger.Error().Err(err).Msg("cleaner checkpoint could not be written")
-		}
+		c.setCleanLocked(l.dir.volume, l.tp, run.end)
+	}
+}
+
+// cleaned reports whether a log was ever compacted.
+func (c *cleaner) cleaned(l *Log) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.checkpoints[l.dir.volume][l.tp]
+	return ok
+}
+
+// lower notes that a log which was truncated is clean only below the offset: what comes after it now is new. The file learns it too, or
+// after a restart the keys that came twice since would stay so until they come again.
+func (c *cleaner) lower(l *Log, offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checkpoints[l.dir.volume][l.tp] > offset {
+		c.setCleanLocked(l.dir.volume, l.tp, offset)
+	}
+}
+
+// forget lets go of what is known of a log of the partition that is gone, before there is another of its name.
+func (c *cleaner) forget(v *volume, tp protocol.TopicPartition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.checkpoints[v][tp]; ok {
+		c.setCleanLocked(v, tp, -1)
 	}
 }
 
@@ -304,21 +327,22 @@ func isUncleanable(err error) bool {
 	return isOffsetOrCorrupt(err) || errors.Is(err, protocol.ErrInvalidRecord) || errors.Is(err, protocol.ErrTooLarge) || errors.Is(err, protocol.ErrDecompress)
 }
 
-// checkpointLocked writes up to where the volume's logs are clean.
-func (c *cleaner) checkpointLocked(l *Log, end int64) error {
-	v := l.dir.volume
+// setCleanLocked notes, also in the volume's file, up to where a log is clean; -1: there is no such log. If the file cannot be written, the
+// directory is offline.
+func (c *cleaner) setCleanLocked(v *volume, tp protocol.TopicPartition, end int64) {
 	points := offsetCheckpoint{}
-	for _, other := range c.logs.on(v) {
-		if clean, ok := c.checkpoints[v][other.tp]; ok {
-			points[other.tp] = clean
+	for _, l := range c.logs.on(v) {
+		if clean, ok := c.checkpoints[v][l.tp]; ok {
+			points[l.tp] = clean
 		}
 	}
-	points[l.tp] = end
+	if points[tp] = end; end < 0 {
+		delete(points, tp)
+	}
 	c.checkpoints[v] = points
 	if err := points.write(v.fs, v.path, cleanerOffsetFile); err != nil {
-		return v.fail("write "+cleanerOffsetFile, err)
+		c.logger.Error().Err(v.fail("write "+cleanerOffsetFile, err)).Msg("cleaner checkpoint could not be written")
 	}
-	return nil
 }
 
 // pace spreads work over time.

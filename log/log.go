@@ -22,6 +22,7 @@ type host struct {
 	expiration time.Duration // of idle producers
 	cache      *fileCache
 	worker     *worker
+	cleaner    *cleaner
 }
 
 // Log is one partition's durable log on one disk: segments, their indexes, the state of producers, the leader epochs, and the marks up to
@@ -44,7 +45,6 @@ type Log struct {
 	staged        stagedAppend
 	recoveryPoint int64
 	lastFlush     time.Time
-	truncatedTo   int64 // lowest offset of a truncation since the log was cleaned
 	closed        bool
 
 	flushMu sync.Mutex  // one flush at a time

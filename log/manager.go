@@ -115,6 +115,7 @@ func Open(o ManagerOptions) (*Manager, error) {
 		worker: startWorker(o.Now, cache, m.checkpoints),
 	}
 	m.cleaner = newCleaner(o.Cleaner, &m.logs, m.host)
+	m.host.cleaner = m.cleaner
 	err := m.openVolumes()
 	if err == nil {
 		err = m.load()
@@ -220,6 +221,9 @@ func (m *Manager) load() error {
 	workers.Wait()
 	if err := results.err(); err != nil {
 		return err
+	}
+	for _, l := range m.logs.all() {
+		m.cleaner.lower(l, l.LogEndOffset().Offset) // recovery may have cut it
 	}
 	m.host.logger.Info().Int("logs", len(m.logs.logs)).Dur("took", m.options.Now().Sub(begin)).Msg("logs are loaded")
 	return m.someOnline()

@@ -19,6 +19,9 @@ func (m *Manager) Log(tp protocol.TopicPartition) (*Log, bool) { return m.logs.g
 // Logs lists all logs, in no order.
 func (m *Manager) Logs() []*Log { return m.logs.all() }
 
+// Cleaned reports whether the log was ever compacted, which tells of its topic's cleanup.policy when nothing else does.
+func (m *Manager) Cleaned(l *Log) bool { return m.cleaner.cleaned(l) }
+
 // CreateOptions of a log.
 type CreateOptions struct {
 	TopicID protocol.TopicID // zero: none
@@ -57,6 +60,7 @@ func (m *Manager) createOn(v *volume, tp protocol.TopicPartition, o CreateOption
 	if err := m.checkpoints.forget(v, tp); err != nil {
 		return nil, err
 	}
+	m.cleaner.forget(v, tp)
 	l, err := createLog(m.host, newLogDir(v, tp.String()), tp, o.Config)
 	if err != nil {
 		return nil, err

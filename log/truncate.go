@@ -2,7 +2,6 @@ package log
 
 import (
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -13,7 +12,7 @@ func (l *Log) TruncateTo(offset int64) (truncated bool, err error) {
 		return false, fmt.Errorf("truncate %v to negative offset %d", l.tp, offset)
 	}
 	truncated, err = l.truncateTo(offset)
-	return truncated, l.afterTruncate(err)
+	return truncated, l.afterTruncate(offset, err)
 }
 
 func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
@@ -29,7 +28,6 @@ func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
 	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
-	l.truncatedTo = min(l.truncatedTo, offset)
 	if offset < (*l.segments.Load())[0].base {
 		err = l.restartLocked(offset)
 	} else {
@@ -40,7 +38,7 @@ func (l *Log) truncateTo(offset int64) (truncated bool, err error) {
 
 // TruncateFullyAndStartAt removes all records; the log then begins and ends at the offset.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
-	return l.afterTruncate(l.truncateFully(offset))
+	return l.afterTruncate(offset, l.truncateFully(offset))
 }
 
 func (l *Log) truncateFully(offset int64) error {
@@ -51,23 +49,16 @@ func (l *Log) truncateFully(offset int64) error {
 	}
 	l.generation.Add(1)
 	defer l.generation.Add(1)
-	l.truncatedTo = min(l.truncatedTo, offset)
 	return l.half("truncate", l.restartLocked(offset))
 }
 
-// forgetTruncation notes that the log was cleaned as it is now.
-func (l *Log) forgetTruncation() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.truncatedTo = math.MaxInt64
-}
-
-// afterTruncate makes a recovery point that went back known to the disk before anything new is appended: otherwise the next recovery would
-// take new records below the old point for durable.
-func (l *Log) afterTruncate(err error) error {
+// afterTruncate makes it known to the disk that a recovery point went back, and how far the log is clean, before anything new is appended:
+// otherwise the next recovery would take new records below the old point for durable, and the next cleaning for clean.
+func (l *Log) afterTruncate(offset int64, err error) error {
 	if err != nil {
 		return err
 	}
+	l.host.cleaner.lower(l, offset)
 	return l.host.worker.checkpoints.lower(l)
 }
 
