@@ -24,6 +24,10 @@ type TxnProducer struct {
 	Abortable bool
 }
 
+// TxnGuard ties a coordinator's word that a transaction includes a partition to what is appended on it, so that the word is worth nothing
+// once a marker was written in between (KIP-890). Zero goes with transactions that the partition has records of already.
+type TxnGuard uint64
+
 // CoordinatorPartition is the partition of an internal topic that holds a group or a transactional id, and so says who coordinates
 // it: Java's hash of the id, modulo the number of partitions.
 func CoordinatorPartition(id string, partitions int32) int32 {

@@ -4,11 +4,13 @@ import "gokafka/cluster/config"
 
 // Deps is what the handlers ask: the parts of the broker, each as the small interface that its handler declares.
 type Deps struct {
-	Replicas    replicas
-	Own         registration // this broker's registration
-	Fetch       FetchOptions
-	ProducerIDs producerIDs
-	Directories directories
+	Replicas     replicas
+	Transactions txnVerifier
+	Markers      markerWriter
+	Own          registration // this broker's registration
+	Fetch        FetchOptions
+	ProducerIDs  producerIDs
+	Directories  directories
 
 	Config            *config.Broker
 	Admin             administrator

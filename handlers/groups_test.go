@@ -496,6 +496,14 @@ func (l *groupLog) Append(_ protocol.TopicPartition, batch []byte) (int64, func(
 	return base, nil, nil
 }
 
+func (l *groupLog) Verify(context.Context, protocol.TopicPartition, cluster.TxnProducer) (cluster.TxnGuard, error) {
+	return 0, nil
+}
+
+func (l *groupLog) AppendVerified(tp protocol.TopicPartition, batch []byte, _ cluster.TxnGuard) (int64, func(context.Context) error, error) {
+	return l.Append(tp, batch)
+}
+
 func (l *groupLog) Replay(_ context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {
 	return visit(l.log)
 }

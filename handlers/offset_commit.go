@@ -91,14 +91,19 @@ func existing(image *cluster.Metadata, offsets []group.PartitionOffset, errs []e
 }
 
 func (o offsetCommitter) commit(ctx context.Context, req *kmsg.OffsetCommitRequest, offsets []group.PartitionOffset, known []int, errs []error) {
-	r := &group.CommitRequest{
-		Group: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation,
-		Offsets: make([]group.PartitionOffset, len(known)),
-	}
+	r := &group.CommitRequest{Group: req.Group, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation}
+	commitKnown(ctx, o.Groups, r, offsets, known, errs)
+}
+
+// commitKnown commits the offsets whose indexes are known, and fills in what becomes of them.
+func commitKnown(
+	ctx context.Context, groups groupCoordinator, r *group.CommitRequest, offsets []group.PartitionOffset, known []int, errs []error,
+) {
+	r.Offsets = make([]group.PartitionOffset, len(known))
 	for i, at := range known {
 		r.Offsets[i] = offsets[at]
 	}
-	for i, err := range o.Groups.Commit(ctx, r) {
+	for i, err := range groups.Commit(ctx, r) {
 		errs[known[i]] = err
 	}
 }

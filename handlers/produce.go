@@ -21,8 +21,9 @@ import (
 //
 // Behaviour: every partition is refused or appended on its own, in the order of the request. acks=1 answers after the
 // local append; acks=-1 when the in-sync replicas have the records, or at the timeout, when they stay in the log all the
-// same; acks=0 has no answer, and an error closes the connection. A broker without a transaction coordinator has no open
-// transactions, so records of one are refused as not belonging to any.
+// same; acks=0 has no answer, and an error closes the connection. Before the first records of a transaction are appended
+// to a partition its coordinator is asked whether it includes the partition; the connection waits for that, so that what its
+// producer sends next stays behind.
 //
 // Versions: 2 log append time; 3 transactional id, and exactly one batch of magic 2 per partition; 5 log start offset; 7
 // zstd; 8 errors per record; 9 flexible; 10 the current leader with NOT_LEADER_OR_FOLLOWER (KIP-951); 11
@@ -35,24 +36,29 @@ type appender interface {
 	AwaitAcks(ctx context.Context, deadline time.Time, acks []replica.Ack)
 }
 
+// txnVerifier is what Produce asks about records of transactions: replica.Verification.
+type txnVerifier interface {
+	Verify(ctx context.Context, p cluster.TxnProducer, appends []replica.TxnAppend)
+}
+
 // adminClientID is what the admin client sends as its client id; by it alone Apache Kafka lets tools write to internal topics.
 const adminClientID = "__admin_client"
 
 var (
 	errInternalTopic = fmt.Errorf("clients may not write to internal topics: %w", kerr.InvalidTopicException)
-	errNotInTxn      = fmt.Errorf("partition was not added to the transaction: %w", kerr.InvalidTxnState)
-	errNotInTxnAbort = fmt.Errorf("partition was not added to the transaction: %w", kerr.TransactionAbortable)
 	errManyProducers = fmt.Errorf("records of more than one transactional producer: %w", kerr.InvalidProducerIDMapping)
 	errNoTxnID       = fmt.Errorf("transactional records without a transactional id: %w", kerr.TransactionalIDAuthorizationFailed)
 	errNoSuchTopic   = fmt.Errorf("no such topic or partition: %w", kerr.UnknownTopicOrPartition)
 	errBadAcks       = fmt.Errorf("acks is not -1, 0 or 1: %w", kerr.InvalidRequiredAcks)
 )
 
-var notInTxnMessage = "Partition was not added to the transaction"
-
-func produce(a appender) API {
-	return onTwoStage(0, 11, func(_ context.Context, c *Call, r *kmsg.ProduceRequest) (Answer, Wait, error) {
+func produce(a appender, v txnVerifier) API {
+	return onTwoStage(0, 11, func(ctx context.Context, c *Call, r *kmsg.ProduceRequest) (Answer, Wait, error) {
 		p := production{appender: a, call: c, request: r, response: r.ResponseKind().(*kmsg.ProduceResponse)}
+		p.refused = p.refusal()
+		if p.producer != protocol.NoProducerID && p.refused == nil {
+			p.verified = verifyTxn(ctx, v, &p)
+		}
 		p.run()
 		if r.Acks == replica.AcksNone {
 			return Answer{}, nil, p.failure
@@ -80,12 +86,15 @@ type production struct {
 	hints   hints
 	refused error // what all partitions are refused with
 	failure error // acks=0: the first error of a partition
+
+	producer int64 // of transactional records; protocol.NoProducerID if there are none
+	epoch    int16
+	verified map[protocol.TopicPartition]*replica.TxnAppend // where the records are transactional
 }
 
 // run appends what can be appended. Of a partition that is named twice the last records count, and a topic without partitions
 // has no place in the answer.
 func (p *production) run() {
-	p.refused = p.refusal()
 	last := lastMentions(p.request)
 	p.response.Topics = make([]kmsg.ProduceResponseTopic, 0, len(p.request.Topics))
 	for i := range p.request.Topics {
@@ -148,7 +157,8 @@ func plainlyOnce(topics []kmsg.ProduceRequestTopic) bool {
 // which transactional id they are under, or are of more than one producer. It is derived from the batches, not from the
 // request's field.
 func (p *production) refusal() error {
-	producer, many := protocol.NoProducerID, false
+	p.producer = protocol.NoProducerID
+	many := false
 	for i := range p.request.Topics {
 		for j := range p.request.Topics[i].Partitions {
 			b, _, err := protocol.NextBatch(p.request.Topics[i].Partitions[j].Records)
@@ -160,8 +170,8 @@ func (p *production) refusal() error {
 			case p.request.TransactionID == nil:
 				return errNoTxnID
 			case b.HasProducerID():
-				many = many || producer != protocol.NoProducerID && producer != b.ProducerID()
-				producer = b.ProducerID()
+				many = many || p.producer != protocol.NoProducerID && (p.producer != b.ProducerID() || p.epoch != b.ProducerEpoch())
+				p.producer, p.epoch = b.ProducerID(), b.ProducerEpoch()
 			}
 		}
 	}
@@ -186,7 +196,11 @@ func (p *production) partition(tp protocol.TopicPartition, records []byte, out *
 		p.fail(tp, out, err)
 		return
 	}
-	a, err := p.appender.Append(tp, records, p.request.Acks, log.AppendOptions{})
+	var o log.AppendOptions
+	if v := p.verified[tp]; v != nil {
+		o = v.Options
+	}
+	a, err := p.appender.Append(tp, records, p.request.Acks, o)
 	if err != nil {
 		if tellsLogStart(err) {
 			out.LogStartOffset = a.LogStartOffset
@@ -209,28 +223,18 @@ func (p *production) check(tp protocol.TopicPartition, records []byte) error {
 	case p.appender.Metadata().Partition(tp) == nil:
 		return errNoSuchTopic
 	}
-	transactional, err := checkBatches(p.request.Version, records)
-	switch {
-	case err != nil:
+	if err := protocol.CheckProduceRecords(p.request.Version, records); err != nil {
 		return err
-	case transactional && p.request.Version > 10:
-		return errNotInTxnAbort
-	case transactional:
-		return errNotInTxn
+	}
+	switch v := p.verified[tp]; {
+	case v != nil && v.Err != nil:
+		return v.Err
 	case p.request.Acks < replica.AcksAll || p.request.Acks > replica.AcksLeader:
 		return errBadAcks
 	case cluster.InternalTopic(tp.Topic) && p.call.ClientID != adminClientID:
 		return errInternalTopic
 	}
 	return nil
-}
-
-// checkBatches applies the rules of a request's version to one partition's records, and tells whether a transaction wrote them.
-func checkBatches(version int16, records []byte) (transactional bool, err error) {
-	if first, _, err := protocol.NextBatch(records); err == nil && first != nil {
-		transactional = first.Transactional() && first.HasProducerID()
-	}
-	return transactional, protocol.CheckProduceRecords(version, records)
 }
 
 // tellsLogStart reports whether the answer to an error has the log start offset: those that any stale or oversized
@@ -255,16 +259,17 @@ func (p *production) fail(tp protocol.TopicPartition, out *kmsg.ProduceResponseT
 	}
 }
 
-// details are the texts of an answer (v8+): Apache Kafka tells them for invalid records, for a partition that the
-// transaction coordinator does not know of, and for most of what the whole request is refused for.
+// details are the texts of an answer (v8+): Apache Kafka tells them for invalid records, for what the transaction coordinator
+// has against a partition, and for most of what the whole request is refused for.
 func (p *production) details(err error) (message *string, records []kmsg.ProduceResponseTopicPartitionErrorRecord) {
 	invalid, ok := errors.AsType[*log.InvalidRecordsError](err)
 	switch {
 	case ok:
 		text := invalid.Error()
 		return &text, recordErrors(invalid.Records)
-	case errors.Is(err, errNotInTxn):
-		return &notInTxnMessage, nil
+	case isUnverified(err):
+		text := err.Error()
+		return &text, nil
 	case err == p.refused && err != errNoTxnID:
 		text := err.Error()
 		return &text, nil

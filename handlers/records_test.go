@@ -24,8 +24,22 @@ import (
 // broker 2, and follows partition 2.
 type recordBroker struct {
 	*replica.Manager
-	t  testing.TB
-	id protocol.TopicID
+	t            testing.TB
+	id           protocol.TopicID
+	transactions replica.Verification
+	answers      map[protocol.TopicPartition]error // the transaction coordinator's; others are not in the transaction
+}
+
+// Verify is the transaction coordinator.
+func (b *recordBroker) Verify(_ context.Context, _ cluster.TxnProducer, partitions []protocol.TopicPartition) []error {
+	errs := make([]error, len(partitions))
+	for i, tp := range partitions {
+		var known bool
+		if errs[i], known = b.answers[tp]; !known {
+			errs[i] = kerr.TransactionAbortable
+		}
+	}
+	return errs
 }
 
 func newRecordBroker(t testing.TB) *recordBroker {
@@ -42,7 +56,8 @@ func newRecordBroker(t testing.TB) *recordBroker {
 			t.Error(err)
 		}
 	})
-	b := &recordBroker{Manager: m, t: t, id: protocol.TopicID{1}}
+	b := &recordBroker{Manager: m, t: t, id: protocol.TopicID{1}, answers: map[protocol.TopicPartition]error{}}
+	b.transactions = replica.Verification{Manager: m, Coordinators: b, Enabled: func() bool { return true }}
 	b.assign(1, 0, 1)
 	b.assign(1, 1, 1, 2)
 	b.assign(2, 2, 2, 1)
@@ -73,7 +88,7 @@ func (b *recordBroker) produce(r *kmsg.ProduceRequest) (*kmsg.ProduceResponse, e
 	b.t.Helper()
 	call := testCall
 	call.Received = time.Now()
-	answer, wait, err := produce(b.Manager).Begin(b.t.Context(), &call, r)
+	answer, wait, err := produce(b.Manager, &b.transactions).Begin(b.t.Context(), &call, r)
 	if err == nil && wait != nil {
 		answer, err = wait(b.t.Context())
 	}
@@ -500,7 +515,7 @@ func TestDownConvertFillsUpToThePromisedSize(t *testing.T) {
 // BenchmarkProduceHandler produces 64 KiB to one partition, with acks=all.
 func BenchmarkProduceHandler(b *testing.B) {
 	m := newRecordBroker(b)
-	api := produce(m.Manager)
+	api := produce(m.Manager, nil)
 	value := make([]byte, 1000)
 	values := make([]string, 64)
 	for i := range values {

@@ -4,7 +4,7 @@ package handlers
 func Table(d Deps) []API {
 	advertised := &advertisement{}
 	apis := []API{
-		produce(d.Replicas),
+		produce(d.Replicas, d.Transactions),
 		fetch(d.Replicas, d.Fetch),
 		listOffsets(d.Replicas),
 		metadata(d.Config, d.Image, d.Admin),
@@ -28,6 +28,8 @@ func Table(d Deps) []API {
 		deleteRecords(d.Replicas),
 		initProducerID(d.ProducerIDs),
 		offsetForLeaderEpoch(d.Replicas),
+		writeTxnMarkers(d.Markers),
+		txnOffsetCommit(d.Groups, d.Image),
 		describeConfigs(d.Admin),
 		alterConfigs(d.Admin),
 		describeLogDirs(d.Directories),

@@ -35,6 +35,7 @@ type Broker struct {
 	logs         *log.Manager
 	replicas     *replica.Manager
 	groups       *group.Coordinator
+	verification *replica.Verification
 	admin        *admin.Admin
 	applier      *admin.Applier
 	registration *metastore.Registration
@@ -229,7 +230,9 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		b.replicateWith(o)
 	}
 	b.admin.Image = b.replicas
-	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks"))}
+	b.verification = &replica.Verification{Manager: b.replicas, Coordinators: noTransactions{},
+		Enabled: func() bool { return b.config.Current().Bool("transaction.partition.verification.enable") }}
+	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks")), Verification: b.verification}
 	b.groups = group.New(groupSettings(v, b.logger), journal, partitions)
 	leadership.groups = b.groups
 	return nil
@@ -287,11 +290,13 @@ func (b *Broker) bind(ctx context.Context) (err error) {
 func (b *Broker) serve(context.Context) error {
 	v := b.config.Current()
 	b.server.Start(handlers.Table(handlers.Deps{
-		Replicas:    b.replicas,
-		Fetch:       handlers.FetchOptions{BytesMax: v.Int("fetch.max.bytes"), SessionSlots: v.Int("max.incremental.fetch.session.cache.slots")},
-		Own:         b.registration,
-		ProducerIDs: txn.NewProducerIDs(b.chief),
-		Directories: b.logs,
+		Replicas:     b.replicas,
+		Transactions: b.verification,
+		Markers:      &replica.MarkerWriter{Manager: b.replicas, Offsets: b.groups, Timeout: v.Millis("request.timeout.ms")},
+		Fetch:        handlers.FetchOptions{BytesMax: v.Int("fetch.max.bytes"), SessionSlots: v.Int("max.incremental.fetch.session.cache.slots")},
+		Own:          b.registration,
+		ProducerIDs:  txn.NewProducerIDs(b.chief),
+		Directories:  b.logs,
 
 		Config:            b.config,
 		Admin:             b.admin,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -14,6 +15,14 @@ func (d *devNull) Append(_ protocol.TopicPartition, batch []byte) (int64, func(c
 	base := d.next
 	d.next += int64(protocol.Batch(batch).Count())
 	return base, nil, nil
+}
+
+func (d *devNull) Verify(context.Context, protocol.TopicPartition, cluster.TxnProducer) (cluster.TxnGuard, error) {
+	return 0, nil
+}
+
+func (d *devNull) AppendVerified(tp protocol.TopicPartition, batch []byte, _ cluster.TxnGuard) (int64, func(context.Context) error, error) {
+	return d.Append(tp, batch)
 }
 
 func (d *devNull) Replay(context.Context, protocol.TopicPartition, int, func([]byte) error) error {

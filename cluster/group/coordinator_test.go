@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -510,6 +511,14 @@ func (m *manyJournals) of(tp protocol.TopicPartition) *memJournal {
 
 func (m *manyJournals) Append(tp protocol.TopicPartition, batch []byte) (int64, func(context.Context) error, error) {
 	return m.of(tp).Append(tp, batch)
+}
+
+func (m *manyJournals) Verify(ctx context.Context, tp protocol.TopicPartition, p cluster.TxnProducer) (cluster.TxnGuard, error) {
+	return m.of(tp).Verify(ctx, tp, p)
+}
+
+func (m *manyJournals) AppendVerified(tp protocol.TopicPartition, batch []byte, o cluster.TxnGuard) (int64, func(context.Context) error, error) {
+	return m.of(tp).AppendVerified(tp, batch, o)
 }
 
 func (m *manyJournals) Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func([]byte) error) error {

@@ -335,8 +335,10 @@ func (d *dialogue) release(code string) {
 	d.journal.release(outcome)
 	for d.shard.flying > 0 {
 		f := <-d.shard.inFlight
-		d.shard.flying--
-		d.shard.settle(f.group, f.then(d.now, f.base, outcome), d.now)
+		if f.wait != nil {
+			f.err = outcome
+		}
+		d.shard.land(f, d.now)
 	}
 }
 

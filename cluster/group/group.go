@@ -68,6 +68,7 @@ type Answer struct {
 type Write struct {
 	Records []protocol.Record
 	Offsets bool // offset commits rather than the group's own state: shows in the batch's sequence
+	txn     *txnWrite
 	// Then is told once what became of it: base is the batch's offset, or -1 when it is not in the log. With a base and
 	// an error the batch is in the log, but not as safe as was asked for.
 	Then func(now time.Time, base int64, err error) Effects

@@ -4,20 +4,22 @@ import (
 	"context"
 	"sync"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
 // memJournal is a journal in memory: a log whose batches commit when they are released, or at once.
 type memJournal struct {
-	mu       sync.Mutex
-	log      []byte
-	next     int64
-	held     bool
-	released chan struct{} // closed when what was held is committed
-	refuse   error         // of appends
-	outcome  error         // of what was held
-	unread   error         // of replays
-	appends  int
+	mu         sync.Mutex
+	log        []byte
+	next       int64
+	held       bool
+	released   chan struct{} // closed when what was held is committed
+	refuse     error         // of appends
+	outcome    error         // of what was held
+	unread     error         // of replays
+	unverified error         // of transactions
+	appends    int
 }
 
 func (j *memJournal) Append(_ protocol.TopicPartition, batch []byte) (int64, func(context.Context) error, error) {
@@ -44,6 +46,14 @@ func (j *memJournal) Append(_ protocol.TopicPartition, batch []byte) (int64, fun
 			return ctx.Err()
 		}
 	}, nil
+}
+
+func (j *memJournal) Verify(context.Context, protocol.TopicPartition, cluster.TxnProducer) (cluster.TxnGuard, error) {
+	return 0, j.unverified
+}
+
+func (j *memJournal) AppendVerified(tp protocol.TopicPartition, batch []byte, _ cluster.TxnGuard) (int64, func(context.Context) error, error) {
+	return j.Append(tp, batch)
 }
 
 func (j *memJournal) Replay(_ context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -16,7 +17,7 @@ type offsets struct {
 	committed map[protocol.TopicPartition]commit
 	inFlight  map[protocol.TopicPartition]int // commits written and not yet committed by the log
 	// txn holds what open transactions will commit, by producer id: shown to nobody until the marker comes (KIP-98).
-	txn map[int64]map[protocol.TopicPartition]commit
+	txn map[int64]*txnOffsets
 }
 
 // commit is an offset and the log offset of the batch that brought it. The latter decides which of two is newer, since a
@@ -30,7 +31,7 @@ func newOffsets() offsets {
 	return offsets{
 		committed: map[protocol.TopicPartition]commit{},
 		inFlight:  map[protocol.TopicPartition]int{},
-		txn:       map[int64]map[protocol.TopicPartition]commit{},
+		txn:       map[int64]*txnOffsets{},
 	}
 }
 
@@ -49,8 +50,8 @@ func (o *offsets) unstable(tp protocol.TopicPartition) bool {
 }
 
 func (o *offsets) inTransaction(tp protocol.TopicPartition) bool {
-	for _, pending := range o.txn {
-		if _, ok := pending[tp]; ok {
+	for _, t := range o.txn {
+		if _, ok := t.commits[tp]; ok {
 			return true
 		}
 	}
@@ -76,7 +77,7 @@ func comparePartitions(a, b protocol.TopicPartition) int {
 	return int(a.Partition) - int(b.Partition)
 }
 
-// Commit is an OffsetCommit. It is answered when the offsets are committed in the log.
+// Commit is an OffsetCommit or, with a producer, a TxnOffsetCommit. It is answered when the offsets are committed in the log.
 func (g *Group) Commit(now time.Time, t Ticket, r *CommitRequest) Effects {
 	if err := g.checkCommit(now, r); err != nil {
 		g.answerCommit(t, fill(len(r.Offsets), err))
@@ -97,30 +98,34 @@ func (g *Group) Commit(now time.Time, t Ticket, r *CommitRequest) Effects {
 		g.answerCommit(t, errs)
 		return g.take()
 	}
-	for _, o := range kept {
-		g.offsets.inFlight[o.TopicPartition]++
-	}
+	g.depart(kept, r.Producer)
 	g.write(records, true, func(_ time.Time, base int64, err error) {
-		g.landed(kept, base)
+		g.landed(kept, r.Producer, base)
 		g.answerCommit(t, mark(errs, commitError(err)))
 	})
+	if r.Producer != nil {
+		g.effects.Writes[len(g.effects.Writes)-1].txn = &txnWrite{*r.Producer, r.guard}
+	}
 	return g.take()
 }
 
 // checkCommit decides who may commit, and takes a member's commit for a sign of life. Without a generation only a group
-// without members may be committed to: by an administrator, or a consumer that assigns its partitions by hand.
+// without members may be committed to: by an administrator, or a consumer that assigns its partitions by hand. In a transaction
+// any may, since producers before KIP-447 do not say whom they commit for; it is the coordinator of the transaction that knows
+// the producer, and no sign of life of a member.
 func (g *Group) checkCommit(now time.Time, r *CommitRequest) error {
+	anonymous := r.Generation < 0 && r.MemberID == "" && r.InstanceID == nil
 	switch {
 	case g.state == Dead:
 		return kerr.CoordinatorNotAvailable
-	case r.Generation < 0 && g.state == Empty:
+	case r.Generation < 0 && g.state == Empty, anonymous && r.Producer != nil:
 		return nil
-	case r.Generation < 0 && r.MemberID == "" && r.InstanceID == nil:
+	case anonymous:
 		return kerr.UnknownMemberID
 	}
 	m, err := g.current(r.MemberID, r.InstanceID, r.Generation)
 	switch {
-	case err != nil:
+	case err != nil || r.Producer != nil:
 		return err
 	case g.state == CompletingRebalance:
 		return kerr.RebalanceInProgress
@@ -134,15 +139,35 @@ func (g *Group) answerCommit(t Ticket, errs []error) {
 	g.effects.Answers = append(g.effects.Answers, Answer{Ticket: t, Errs: errs})
 }
 
-// landed ends the flight of commits; they count from now on if they are in the log (base ≥ 0).
-func (g *Group) landed(kept []PartitionOffset, base int64) {
+// depart begins the flight of commits. Nobody may take what they are about to replace for stable.
+func (g *Group) depart(kept []PartitionOffset, p *cluster.TxnProducer) {
+	for _, o := range kept {
+		g.offsets.inFlight[o.TopicPartition]++
+	}
+	if p != nil {
+		g.offsets.ofTxn(p.ID).flights++
+	}
+}
+
+// landed ends the flight of commits. If they are in the log (base ≥ 0) they count from now on, those of a transaction when it is
+// committed.
+func (g *Group) landed(kept []PartitionOffset, p *cluster.TxnProducer, base int64) {
 	for _, o := range kept {
 		if g.offsets.inFlight[o.TopicPartition]--; g.offsets.inFlight[o.TopicPartition] == 0 {
 			delete(g.offsets.inFlight, o.TopicPartition)
 		}
-		if base >= 0 {
-			g.offsets.put(o.TopicPartition, commit{CommittedOffset: o.CommittedOffset, at: base})
+		c := commit{CommittedOffset: o.CommittedOffset, at: base}
+		switch {
+		case base < 0:
+		case p != nil:
+			g.offsets.addPending(p.ID, o.TopicPartition, c)
+		default:
+			g.offsets.put(o.TopicPartition, c)
 		}
+	}
+	if p != nil {
+		g.offsets.ofTxn(p.ID).flights--
+		g.offsets.leaveTxn(p.ID)
 	}
 }
 
@@ -286,14 +311,6 @@ func (g *Group) Forget(partitions []protocol.TopicPartition, whole bool) Write {
 		}
 		return g.take()
 	}}
-}
-
-// addPending keeps an offset for the end of its transaction.
-func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c commit) {
-	if o.txn[producerID] == nil {
-		o.txn[producerID] = map[protocol.TopicPartition]commit{}
-	}
-	o.txn[producerID][tp] = c
 }
 
 // among returns those partitions that have an offset, or are about to, each once.

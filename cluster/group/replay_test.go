@@ -218,11 +218,10 @@ func (r *randomRun) toggle() {
 	r.journal.release(outcome)
 	for r.shard.flying > 0 {
 		f := <-r.shard.inFlight
-		r.shard.flying--
-		if f.wait == nil {
-			outcome = nil
+		if f.wait != nil {
+			f.err = outcome
 		}
-		r.shard.settle(f.group, f.then(r.now, f.base, outcome), r.now)
+		r.shard.land(f, r.now)
 	}
 }
 

@@ -3,6 +3,7 @@ package group
 import (
 	"time"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -91,6 +92,10 @@ type CommitRequest struct {
 	InstanceID *string
 	Generation int32 // negative: the group does not use Kafka's membership
 	Offsets    []PartitionOffset
+
+	// Producer commits the offsets in its transaction (KIP-98): they count when that is committed. Nil: at once.
+	Producer *cluster.TxnProducer
+	guard    cluster.TxnGuard // its transaction includes the group, says its coordinator
 }
 
 // PartitionOffset is one offset to commit.

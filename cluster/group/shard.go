@@ -21,6 +21,12 @@ type Journal interface {
 	// Errors are those of a produce request: NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS, MESSAGE_TOO_LARGE and so on.
 	Append(tp protocol.TopicPartition, batch []byte) (base int64, wait func(context.Context) error, err error)
 
+	// Verify asks whether a producer's transaction includes the partition (KIP-890), and AppendVerified is Append for a batch of
+	// that transaction, with the answer. Errors of Verify are the transaction coordinator's, and those of a partition that this
+	// broker does not lead.
+	Verify(ctx context.Context, tp protocol.TopicPartition, p cluster.TxnProducer) (cluster.TxnGuard, error)
+	AppendVerified(tp protocol.TopicPartition, batch []byte, guard cluster.TxnGuard) (base int64, wait func(context.Context) error, err error)
+
 	// Replay visits the partition's log from its start to its end (not its high watermark), whole batches at a time, about
 	// bytesMax at once. The bytes are valid during the visit. An error of visit ends it and comes back.
 	Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func(batches []byte) error) error
@@ -48,16 +54,17 @@ type shard struct {
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the loop has ended
 
-	groups  map[string]*Group
-	alarms  alarms
-	waiters map[Ticket]chan<- Answer
-	tickets Ticket
-	flying  int // batches in inFlight, with the committer, or in landed
+	groups    map[string]*Group
+	txnGroups map[int64]map[string]bool // groups that a producer's open transaction commits to
+	alarms    alarms
+	waiters   map[Ticket]chan<- Answer
+	tickets   Ticket
+	flying    int // batches in inFlight, with the committer, or in landed
 }
 
 // flight is a batch on its way from the local log to being committed.
 type flight struct {
-	group *Group
+	group *Group // nil: of the end of a transaction
 	then  func(now time.Time, base int64, err error) Effects
 	base  int64
 	wait  func(context.Context) error
@@ -66,16 +73,17 @@ type flight struct {
 
 func newShard(partition int32, settings *Settings, journal Journal) *shard {
 	return &shard{
-		tp:       protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: partition},
-		settings: settings,
-		journal:  journal,
-		requests: make(chan func(time.Time), requestsMax),
-		inFlight: make(chan flight, inFlightMax),
-		landed:   make(chan flight),
-		done:     make(chan struct{}),
-		groups:   map[string]*Group{},
-		alarms:   newAlarms(),
-		waiters:  map[Ticket]chan<- Answer{},
+		tp:        protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: partition},
+		settings:  settings,
+		journal:   journal,
+		requests:  make(chan func(time.Time), requestsMax),
+		inFlight:  make(chan flight, inFlightMax),
+		landed:    make(chan flight),
+		done:      make(chan struct{}),
+		groups:    map[string]*Group{},
+		txnGroups: map[int64]map[string]bool{},
+		alarms:    newAlarms(),
+		waiters:   map[Ticket]chan<- Answer{},
 	}
 }
 
@@ -105,14 +113,21 @@ func (s *shard) loop(ctx context.Context, before <-chan struct{}) {
 		case f := <-s.requests:
 			f(time.Now())
 		case f := <-s.landed:
-			s.flying--
-			s.settle(f.group, f.then(time.Now(), f.base, f.err), time.Now())
+			s.land(f, time.Now())
 		case <-timer.C:
 			armed = time.Time{}
 			s.tick(time.Now())
 		case <-retention.C:
 			s.expireOffsets(time.Now())
 		}
+	}
+}
+
+// land takes the committer's word for a batch.
+func (s *shard) land(f flight, now time.Time) {
+	s.flying--
+	if e := f.then(now, f.base, f.err); f.group != nil {
+		s.settle(f.group, e, now)
 	}
 }
 
@@ -179,6 +194,9 @@ func (s *shard) load(ctx context.Context) bool {
 func (s *shard) adopt(groups map[string]*Group, now time.Time) {
 	s.groups = groups
 	for _, g := range groups {
+		for producerID := range g.offsets.txn {
+			s.enteredTxn(producerID, g.id)
+		}
 		s.settle(g, g.Loaded(now), now)
 	}
 }
@@ -281,7 +299,7 @@ func (s *shard) append(g *Group, w Write, now time.Time) (Effects, bool) {
 	if err != nil {
 		return w.Then(now, -1, err), false
 	}
-	base, wait, err := s.journal.Append(s.tp, batch)
+	base, wait, err := s.journalize(batch, w.txn)
 	if err != nil {
 		return w.Then(now, -1, err), false
 	}
@@ -293,10 +311,20 @@ func (s *shard) append(g *Group, w Write, now time.Time) (Effects, bool) {
 	return Effects{}, true
 }
 
+func (s *shard) journalize(batch []byte, t *txnWrite) (base int64, wait func(context.Context) error, err error) {
+	if t != nil {
+		return s.journal.AppendVerified(s.tp, batch, t.guard)
+	}
+	return s.journal.Append(s.tp, batch)
+}
+
 // encode makes the batch, with Apache's quirk that one of offsets has a sequence although no producer stands behind it.
 func (s *shard) encode(w Write, now time.Time) ([]byte, error) {
 	o := protocol.BatchOptions{LeaderEpoch: protocol.NoLeaderEpoch, Compression: s.settings.Compression}
-	if w.Offsets {
+	switch {
+	case w.txn != nil:
+		o.Producer, o.Transactional = &protocol.Producer{ID: w.txn.producer.ID, Epoch: w.txn.producer.Epoch, Sequence: 0}, true
+	case w.Offsets:
 		o.Producer = &protocol.Producer{ID: protocol.NoProducerID, Epoch: protocol.NoProducerEpoch, Sequence: 0}
 	}
 	for i := range w.Records {

@@ -11,7 +11,7 @@ import (
 
 // Commit stores offsets, and returns an error for each once they are committed in the log.
 func (c *Coordinator) Commit(ctx context.Context, r *CommitRequest) []error {
-	s, err := c.shard(r.Group)
+	s, err := c.committable(ctx, r)
 	if err != nil {
 		return fill(len(r.Offsets), err)
 	}
@@ -20,6 +20,20 @@ func (c *Coordinator) Commit(ctx context.Context, r *CommitRequest) []error {
 		return fill(len(r.Offsets), err)
 	}
 	return errs
+}
+
+// committable finds who stores the offsets, and has the transaction verified that commits them: one that does not include the
+// group would leave them pending for ever.
+func (c *Coordinator) committable(ctx context.Context, r *CommitRequest) (*shard, error) {
+	if r.Producer == nil {
+		return c.shard(r.Group)
+	}
+	s, err := c.named(r.Group)
+	if err != nil {
+		return nil, err
+	}
+	r.guard, err = c.journal.Verify(ctx, s.tp, *r.Producer)
+	return s, commitError(err)
 }
 
 // awaitWrite is await for requests that last as long as a write, at most offsets.commit.timeout.ms. One that is given up
@@ -36,7 +50,7 @@ func (s *shard) awaitWrite(ctx context.Context, f func(now time.Time, t Ticket))
 
 func (s *shard) commitOffsets(now time.Time, t Ticket, r *CommitRequest) {
 	g := s.groups[r.Group]
-	if g == nil && r.Generation >= 0 {
+	if g == nil && r.Generation >= 0 && r.Producer == nil {
 		s.answer(Answer{Ticket: t, Errs: fill(len(r.Offsets), kerr.IllegalGeneration)}) // of a group that is gone
 		return
 	}
@@ -44,6 +58,9 @@ func (s *shard) commitOffsets(now time.Time, t Ticket, r *CommitRequest) {
 		g = newGroup(r.Group, s.settings, now)
 	}
 	s.groups[r.Group] = g
+	if r.Producer != nil {
+		s.enteredTxn(r.Producer.ID, r.Group)
+	}
 	s.settle(g, g.Commit(now, t, r), now)
 }
 

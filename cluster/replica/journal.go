@@ -14,8 +14,9 @@ import (
 
 // Journal is the log of an internal topic, for the coordinators that keep their state in it.
 type Journal struct {
-	Manager *Manager
-	Acks    int16 // offsets.commit.required.acks
+	Manager      *Manager
+	Acks         int16         // offsets.commit.required.acks
+	Verification *Verification // of transactions that write to it; nil where none do
 }
 
 // journalPatience is how long an append is waited for: as long as this broker leads. A batch that is in the log will be
@@ -26,7 +27,27 @@ const journalPatience = 10 * 365 * 24 * time.Hour
 // Append appends a batch to a partition that this broker leads. It returns once the batch is in the local log; a nil wait
 // means that it is committed, else wait blocks until it is, or until that cannot be known here.
 func (j *Journal) Append(tp protocol.TopicPartition, batch []byte) (base int64, wait func(context.Context) error, err error) {
-	a, err := j.Manager.Append(tp, batch, j.Acks, log.AppendOptions{Origin: log.OriginCoordinator})
+	return j.append(tp, batch, log.AppendOptions{Origin: log.OriginCoordinator})
+}
+
+// Verify asks whether a transaction includes a partition, before a batch of it is appended with the answer. Errors are those of
+// Verification.Verify.
+func (j *Journal) Verify(ctx context.Context, tp protocol.TopicPartition, p cluster.TxnProducer) (cluster.TxnGuard, error) {
+	appends := []TxnAppend{{TopicPartition: tp, Sequence: protocol.NoSequence}}
+	j.Verification.Verify(ctx, p, appends)
+	return cluster.TxnGuard(appends[0].Options.Verification), appends[0].Err
+}
+
+// AppendVerified is Append for a batch of a transaction, with what Verify answered.
+func (j *Journal) AppendVerified(
+	tp protocol.TopicPartition, batch []byte, guard cluster.TxnGuard,
+) (base int64, wait func(context.Context) error, err error) {
+	return j.append(tp, batch, log.AppendOptions{Origin: log.OriginCoordinator, Verify: j.Verification.Enabled(),
+		Verification: log.VerificationGuard(guard)})
+}
+
+func (j *Journal) append(tp protocol.TopicPartition, batch []byte, o log.AppendOptions) (base int64, wait func(context.Context) error, err error) {
+	a, err := j.Manager.Append(tp, batch, j.Acks, o)
 	if err != nil {
 		return -1, nil, err
 	}

@@ -1,0 +1,145 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster"
+	"gokafka/protocol"
+)
+
+// txnOffsets is what the open transaction of one producer will commit in a group.
+type txnOffsets struct {
+	commits map[protocol.TopicPartition]commit
+	flights int // batches written and not yet committed by the log
+}
+
+// txnWrite is what the batch of a transaction carries beside its records.
+type txnWrite struct {
+	producer cluster.TxnProducer
+	guard    cluster.TxnGuard // what Journal.Verify answered
+}
+
+// ofTxn is the producer's transaction, begun if it is not there.
+func (o *offsets) ofTxn(producerID int64) *txnOffsets {
+	t := o.txn[producerID]
+	if t == nil {
+		t = &txnOffsets{commits: map[protocol.TopicPartition]commit{}}
+		o.txn[producerID] = t
+	}
+	return t
+}
+
+// addPending keeps an offset for the end of its transaction.
+func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c commit) {
+	o.ofTxn(producerID).commits[tp] = c
+}
+
+// leaveTxn forgets a transaction that nothing is left of.
+func (o *offsets) leaveTxn(producerID int64) {
+	if t := o.txn[producerID]; t != nil && t.flights+len(t.commits) == 0 {
+		delete(o.txn, producerID)
+	}
+}
+
+// endTxn ends a producer's transaction by the marker at an offset of the log. Offsets behind the marker are of the next transaction:
+// a marker that was written twice comes late. Those that are committed count, unless newer ones came meanwhile.
+func (o *offsets) endTxn(producerID int64, marker int64, committed bool) {
+	t := o.txn[producerID]
+	if t == nil {
+		return
+	}
+	for tp, c := range t.commits {
+		if c.at > marker {
+			continue
+		}
+		if committed {
+			o.put(tp, c)
+		}
+		delete(t.commits, tp)
+	}
+	o.leaveTxn(producerID)
+}
+
+// CompleteTransaction tells that a transaction's marker is committed at an offset of a partition of __consumer_offsets. It returns
+// when the offsets of the transaction count, or are dropped. A broker that does not lead the partition has nothing to do: who
+// does reads the marker. The error, REQUEST_TIMED_OUT, asks to write the marker again.
+func (c *Coordinator) CompleteTransaction(ctx context.Context, partition int32, m *cluster.TxnMarker, offset int64) error {
+	c.mu.RLock()
+	s := c.led[partition]
+	c.mu.RUnlock()
+	if s == nil {
+		return nil
+	}
+	return s.completeTxn(ctx, m, offset)
+}
+
+// completeTxn waits for a partition that is being loaded, since the replay may have passed the place of the marker already.
+func (s *shard) completeTxn(ctx context.Context, m *cluster.TxnMarker, offset int64) error {
+	result := make(chan error, 1)
+	select {
+	case s.requests <- func(now time.Time) { s.queueTxnEnd(now, m, offset, result) }:
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return kerr.RequestTimedOut
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return kerr.RequestTimedOut
+	}
+}
+
+// queueTxnEnd ends a transaction after the batches before the marker have landed. They are committed, as it is, but the committer
+// may not have come to tell.
+func (s *shard) queueTxnEnd(now time.Time, m *cluster.TxnMarker, offset int64, result chan<- error) {
+	end := func(now time.Time, _ int64, _ error) Effects {
+		s.endTxn(now, m, offset)
+		result <- nil
+		return Effects{}
+	}
+	switch {
+	case s.flying >= inFlightMax:
+		result <- kerr.RequestTimedOut
+	case s.flying == 0:
+		end(now, offset, nil)
+	default:
+		s.flying++
+		s.inFlight <- flight{then: end, base: offset}
+	}
+}
+
+// endTxn ends a producer's transaction in every group that it committed to.
+func (s *shard) endTxn(now time.Time, m *cluster.TxnMarker, offset int64) {
+	for id := range s.txnGroups[m.ProducerID] {
+		g := s.groups[id]
+		if g != nil {
+			g.offsets.endTxn(m.ProducerID, offset, m.Commit)
+			s.settle(g, Effects{}, now)
+		}
+		if g == nil || g.offsets.txn[m.ProducerID] == nil {
+			s.leftTxn(m.ProducerID, id)
+		}
+	}
+}
+
+// enteredTxn notes that a group has offsets of a producer's transaction, or will have.
+func (s *shard) enteredTxn(producerID int64, group string) {
+	if s.txnGroups[producerID] == nil {
+		s.txnGroups[producerID] = map[string]bool{}
+	}
+	s.txnGroups[producerID][group] = true
+}
+
+func (s *shard) leftTxn(producerID int64, group string) {
+	delete(s.txnGroups[producerID], group)
+	if len(s.txnGroups[producerID]) == 0 {
+		delete(s.txnGroups, producerID)
+	}
+}
