@@ -184,7 +184,7 @@ func TestStaleBrokerEpochs(t *testing.T) {
 			switch r := req.(type) {
 			case *kmsg.LeaderAndISRRequest:
 				r.BrokerEpoch = tt.sent
-			case *kmsg.StopReplicaRequest:
+			case *protocol.StopReplicaRequest:
 				r.BrokerEpoch = tt.sent
 			case *kmsg.UpdateMetadataRequest:
 				r.BrokerEpoch = tt.sent
@@ -237,7 +237,7 @@ func TestRequestsOfOld(t *testing.T) {
 		t.Errorf("LeaderAndIsr v0: %+v %+v", r, resp)
 	}
 	for version, topic := range map[int16]kmsg.StopReplicaRequestTopic{0: {Topic: "a", Partition: 1}, 1: {Topic: "a", Partitions: []int32{1}}} {
-		stop := kmsg.NewPtrStopReplicaRequest()
+		stop := &protocol.StopReplicaRequest{StopReplicaRequest: kmsg.NewStopReplicaRequest()}
 		stop.Version, stop.DeletePartitions, stop.Topics = version, true, []kmsg.StopReplicaRequestTopic{topic}
 		answer(t, stopReplica(m, m), stop)
 		want := []cluster.StopReplica{{TopicPartition: tp, LeaderEpoch: cluster.NoEpoch, Delete: true}}

@@ -16,7 +16,7 @@ import (
 // Versions: 1 the broker's epoch; 2 flexible; 3 leader epochs, and deletion by partition; 4 whether the controller is KRaft's.
 
 func stopReplica(b told, own registration) API {
-	return on(0, 4, func(_ context.Context, _ *Call, req *kmsg.StopReplicaRequest) (*kmsg.StopReplicaResponse, error) {
+	return on(0, 4, func(_ context.Context, _ *Call, req *protocol.StopReplicaRequest) (*kmsg.StopReplicaResponse, error) {
 		resp := req.ResponseKind().(*kmsg.StopReplicaResponse)
 		if err := staleEpoch(own, req.BrokerEpoch); err != nil {
 			resp.ErrorCode = protocol.CodeOf(err)
@@ -36,7 +36,7 @@ func stopReplica(b told, own registration) API {
 	}, ClusterAction)
 }
 
-func stopReplicaRequest(req *kmsg.StopReplicaRequest) *cluster.StopReplicaRequest {
+func stopReplicaRequest(req *protocol.StopReplicaRequest) *cluster.StopReplicaRequest {
 	r := &cluster.StopReplicaRequest{ControllerID: cluster.BrokerID(req.ControllerID),
 		ControllerEpoch: cluster.ControllerEpoch(req.ControllerEpoch), BrokerEpoch: cluster.BrokerEpoch(req.BrokerEpoch)}
 	add := func(topic string, partition int32, epoch cluster.LeaderEpoch, remove bool) {

@@ -136,8 +136,8 @@ func liveBroker(b *cluster.Broker) kmsg.UpdateMetadataRequestLiveBroker {
 	return l
 }
 
-func stopReplica(r *cluster.StopReplicaRequest) *kmsg.StopReplicaRequest {
-	req := kmsg.NewPtrStopReplicaRequest()
+func stopReplica(r *cluster.StopReplicaRequest) *protocol.StopReplicaRequest {
+	req := &protocol.StopReplicaRequest{StopReplicaRequest: kmsg.NewStopReplicaRequest()}
 	req.ControllerID, req.ControllerEpoch, req.BrokerEpoch = int32(r.ControllerID), int32(r.ControllerEpoch), int64(r.BrokerEpoch)
 	req.Topics = grouped(len(r.Partitions), func(i int) string { return r.Partitions[i].Topic },
 		func(i int) kmsg.StopReplicaRequestTopic {
