@@ -17,15 +17,18 @@ import (
 // Options says how a broker is started.
 type Options struct {
 	Dir        string                    // where data, settings and output go
+	Addr       string                    // host:port to listen at; by default a free port of loopback
+	ZooKeeper  string                    // the connect string of a ZooKeeper that runs already; by default the broker gets its own
+	Version    string                    // the release; by default Version
 	Properties map[string]string         // settings beside the few that make a broker run alone
 	Measured   bool                      // run the JVM with the flags of Apache's scripts instead of those that start fast
 	Heap       string                    // the JVM's -Xmx; by default Apache's own 1G when measured, else 512M
 	Prepare    func(zk *ZooKeeper) error // runs after ZooKeeper is up and before the broker is
 }
 
-// Broker is a running Apache broker with a ZooKeeper of its own.
+// Broker is a running Apache broker.
 type Broker struct {
-	ZooKeeper *ZooKeeper
+	ZooKeeper *ZooKeeper // its own; nil if it was given one
 	options   Options
 	addr      string
 	process   *process.Process
@@ -34,16 +37,25 @@ type Broker struct {
 
 // Start installs what is missing, starts ZooKeeper and the broker, and returns when the broker answers.
 func Start(o Options) (*Broker, error) {
-	zk, err := StartZooKeeper(filepath.Join(o.Dir, "zookeeper"))
-	if err != nil {
-		return nil, err
+	b := &Broker{options: o}
+	if o.ZooKeeper == "" {
+		zk, err := StartZooKeeper(filepath.Join(o.Dir, "zookeeper"))
+		if err != nil {
+			return nil, err
+		}
+		b.ZooKeeper, b.options.ZooKeeper = zk, zk.Addr
 	}
-	b := &Broker{ZooKeeper: zk, options: o}
 	if err := b.begin(); err != nil {
-		zk.Stop()
+		b.stopZooKeeper()
 		return nil, err
 	}
 	return b, nil
+}
+
+func (b *Broker) stopZooKeeper() {
+	if b.ZooKeeper != nil {
+		b.ZooKeeper.Stop()
+	}
 }
 
 func (b *Broker) begin() error {
@@ -52,11 +64,16 @@ func (b *Broker) begin() error {
 			return fmt.Errorf("prepare ZooKeeper: %w", err)
 		}
 	}
-	port, err := process.FreePort()
-	if err != nil {
-		return err
+	if b.addr = b.options.Addr; b.addr == "" {
+		port, err := process.FreePort()
+		if err != nil {
+			return err
+		}
+		b.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	b.addr = fmt.Sprintf("127.0.0.1:%d", port)
+	if err := os.MkdirAll(b.options.Dir, 0o755); err != nil {
+		return fmt.Errorf("create directory: %w", err)
+	}
 	if err := os.WriteFile(b.settingsFile(), []byte(b.settings()), 0o644); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
@@ -70,7 +87,7 @@ func (b *Broker) settings() string {
 		"broker.id":                        "0",
 		"listeners":                        "PLAINTEXT://" + b.addr,
 		"log.dirs":                         b.Dir(),
-		"zookeeper.connect":                b.ZooKeeper.Addr,
+		"zookeeper.connect":                b.options.ZooKeeper,
 		"offsets.topic.replication.factor": "1",
 		"transaction.state.log.replication.factor": "1",
 		"transaction.state.log.min.isr":            "1",
@@ -102,7 +119,7 @@ func or(s, otherwise string) string {
 
 // Start starts the broker again after Stop or Kill, on the same port and data.
 func (b *Broker) Start() error {
-	cmd, err := java("broker", b.flags(), "kafka.Kafka", b.settingsFile())
+	cmd, err := java(or(b.options.Version, Version), "broker", b.flags(), "kafka.Kafka", b.settingsFile())
 	if err != nil {
 		return err
 	}
@@ -142,14 +159,16 @@ func (b *Broker) Stop() error { return b.process.Stop(60 * time.Second) }
 // session is how long ZooKeeper remembers a broker that was killed. Until then the broker cannot come back.
 const session = 6 * time.Second
 
-// Kill ends the broker at once and returns when ZooKeeper has forgotten its session.
+// Kill ends the broker at once. If ZooKeeper is its own, it returns when that has forgotten the session.
 func (b *Broker) Kill() {
 	b.process.Kill()
-	time.Sleep(session + 2*time.Second)
+	if b.ZooKeeper != nil {
+		time.Sleep(session + 2*time.Second)
+	}
 }
 
-// Close ends the broker and ZooKeeper.
+// Close ends the broker, and ZooKeeper if it is its own.
 func (b *Broker) Close() {
 	b.process.Kill()
-	b.ZooKeeper.Stop()
+	b.stopZooKeeper()
 }

@@ -1,6 +1,7 @@
 package apache
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"os"
@@ -31,8 +32,12 @@ log4j.appender.stderr.Target=System.err
 `
 
 // Install returns the directory that holds the jars (in "libs") and the logging settings, fetching them once.
-var Install = sync.OnceValues(func() (string, error) {
-	return cache.Dir("apache", Version, func(dir string) error {
+var Install = sync.OnceValues(func() (string, error) { return InstallVersion(Version) })
+
+// InstallVersion is Install for any release.
+func InstallVersion(version string) (string, error) {
+	pom := bytes.ReplaceAll(pom, []byte(Version), []byte(version))
+	return cache.Dir("apache", version, func(dir string) error {
 		if err := Jars(dir, pom); err != nil {
 			return err
 		}
@@ -41,7 +46,7 @@ var Install = sync.OnceValues(func() (string, error) {
 		}
 		return os.WriteFile(filepath.Join(dir, "tool.log4j"), []byte(toolLogging), 0o644)
 	})
-})
+}
 
 // Jars has Maven copy everything that a pom depends on to dir/libs.
 func Jars(dir string, pom []byte) error {
@@ -56,9 +61,9 @@ func Jars(dir string, pom []byte) error {
 	return nil
 }
 
-// java is a command line for a class of the installed jars. The flags make short runs start faster.
-func java(logging string, flags []string, class string, args ...string) (*exec.Cmd, error) {
-	dir, err := Install()
+// java is a command line for a class of a release's jars. The flags make short runs start faster.
+func java(version, logging string, flags []string, class string, args ...string) (*exec.Cmd, error) {
+	dir, err := InstallVersion(version)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func Tool(name string, args ...string) (*exec.Cmd, error) {
 	if strings.HasSuffix(name, "perf-test") { // these are measured with, so they get the flags of Apache's own scripts
 		flags = []string{"-Xmx512M", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"}
 	}
-	return java("tool", flags, class, args...)
+	return java(Version, "tool", flags, class, args...)
 }
 
 // RunTool runs a tool to its end and returns what it printed on stdout. An exit code other than 0 is an error that quotes both streams.

@@ -35,7 +35,7 @@ func StartZooKeeper(dir string) (*ZooKeeper, error) {
 		return nil, fmt.Errorf("write ZooKeeper's settings: %w", err)
 	}
 	flags := []string{"-Xmx256M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"}
-	cmd, err := java("broker", flags, "org.apache.zookeeper.server.ZooKeeperServerMain", file)
+	cmd, err := java(Version, "broker", flags, "org.apache.zookeeper.server.ZooKeeperServerMain", file)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ var Build = sync.OnceValues(func() (string, error) {
 // Options says how a broker is started.
 type Options struct {
 	Dir        string            // where data, settings and output go
+	Addr       string            // host:port to listen at; by default a free port of loopback
 	Properties map[string]string // settings beside listeners and log.dirs
 	Env        []string          // beside the environment of this process
 }
@@ -74,11 +75,14 @@ func New(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := process.FreePort()
-	if err != nil {
-		return nil, err
+	b := &Broker{options: o, bin: bin, addr: o.Addr}
+	if b.addr == "" {
+		port, err := process.FreePort()
+		if err != nil {
+			return nil, err
+		}
+		b.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	b := &Broker{options: o, bin: bin, addr: fmt.Sprintf("127.0.0.1:%d", port)}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create directory: %w", err)
 	}

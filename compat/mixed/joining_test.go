@@ -1,0 +1,29 @@
+package mixed
+
+import (
+	"fmt"
+	"testing"
+
+	"gokafka/compat/load"
+)
+
+// Brokers of both kinds in one cluster: whichever is the controller, whichever leads, whichever follows.
+func TestJoining(t *testing.T) {
+	for _, kinds := range [][]Kind{{Apache, Apache, Gokafka}, {Gokafka, Gokafka, Apache}} {
+		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
+			c := Start(t, nil, kinds...)
+			c.Create("load", everywhere...)
+			l := load.Start(t, c.Addrs(), "load", paced)
+			g := c.Consume("load", "g", 3)
+			for _, id := range c.IDs() {
+				c.Exercise("t", id)
+			}
+			l.Finish(t)
+			g.Finish()
+			l.Verify(t, load.ReadAll(t, c.Addrs(), "load"))
+			c.AwaitInSync("load", "__consumer_offsets")
+			c.StopAll()
+			c.SameLogs("load")
+		})
+	}
+}

@@ -1,0 +1,29 @@
+package mixed
+
+import (
+	"regexp"
+	"strings"
+)
+
+// complaint is how either kind begins a line about what should not be.
+var complaint = regexp.MustCompile(`^\[[^]]*\] (ERROR|FATAL) |"level":"(error|fatal|panic)"`)
+
+// expected are complaints about what the tests do to the nodes on purpose: brokers that are killed, and partitions all of whose
+// replicas are down for a while.
+var expected = regexp.MustCompile(strings.Join([]string{
+	`fails to send a request to broker`,      // a controller, to one that was killed
+	`since the new leader -1 is unavailable`, // a follower, of a partition that has no leader for now
+	`no replica can lead|completed with error|Error while (electing|changing)|failed to (elect|complete)`, // a controller, of the same
+	`Controller [0-9]+ epoch [0-9]+ (initiated state change|encountered error while electing leader)`,
+	`"message":"partitions did not change state"`,
+}, "|"))
+
+// complaints are the lines of a node's output that nothing explains.
+func complaints(printed string) (all []string) {
+	for line := range strings.Lines(printed) {
+		if complaint.MatchString(line) && !expected.MatchString(line) {
+			all = append(all, strings.TrimSpace(line))
+		}
+	}
+	return all
+}
