@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -114,6 +115,8 @@ func (d *dialogue) run(verb, client string) {
 		d.event(client, func(g *Group, t Ticket) Effects { return g.Sync(d.now, t, d.sync(client)) })
 	case "commit":
 		d.request(client, func(t Ticket) { d.shard.commitOffsets(d.now, t, d.commit(client)) })
+	case "end":
+		d.endTxn(client)
 	case "heartbeat":
 		d.heartbeat(client)
 	case "leave":
@@ -267,6 +270,9 @@ func (d *dialogue) sync(client string) *SyncRequest {
 
 func (d *dialogue) commit(client string) *CommitRequest {
 	r := &CommitRequest{Group: "g", MemberID: d.memberID(client), InstanceID: d.optional("instance"), Generation: d.generation()}
+	if _, ok := d.args["producer"]; ok {
+		r.Producer = &cluster.TxnProducer{TransactionalID: "x", ID: int64(d.number("producer", 0))}
+	}
 	for _, o := range strings.Split(d.text("offsets", "t-0:1"), ",") {
 		name, offset, _ := strings.Cut(o, ":")
 		n, err := strconv.Atoi(offset)
@@ -283,6 +289,12 @@ func (d *dialogue) commit(client string) *CommitRequest {
 		}
 	}
 	return r
+}
+
+// endTxn has a marker written and committed: "end commit producer=7".
+func (d *dialogue) endTxn(how string) {
+	m := &cluster.TxnMarker{ProducerID: int64(d.number("producer", 0)), Commit: how == "commit"}
+	d.shard.queueTxnEnd(d.now, m, d.journal.mark(m), make(chan error, 1))
 }
 
 func (d *dialogue) partition(s string) protocol.TopicPartition {

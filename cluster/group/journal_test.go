@@ -56,6 +56,25 @@ func (j *memJournal) AppendVerified(tp protocol.TopicPartition, batch []byte, _ 
 	return j.Append(tp, batch)
 }
 
+// mark appends a marker, whether commits are held or not, and returns its offset.
+func (j *memJournal) mark(m *cluster.TxnMarker) int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	marker := protocol.Marker{Type: protocol.MarkerAbort}
+	if m.Commit {
+		marker.Type = protocol.MarkerCommit
+	}
+	b, err := protocol.MarkerBatch(m.ProducerID, 0, marker, 0)
+	if err != nil {
+		panic(err) // of nothing that a test can vary
+	}
+	batch, base := protocol.Batch(b), j.next
+	batch.SetBaseOffset(base)
+	j.next = batch.NextOffset()
+	j.log = append(j.log, b...)
+	return base
+}
+
 func (j *memJournal) Replay(_ context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -306,7 +306,7 @@ func (g *Group) Forget(partitions []protocol.TopicPartition, whole bool) Write {
 	return Write{Records: records, Then: func(_ time.Time, base int64, _ error) Effects {
 		if base >= 0 {
 			for _, tp := range partitions {
-				delete(g.offsets.committed, tp)
+				g.offsets.forget(tp, base)
 			}
 		}
 		return g.take()

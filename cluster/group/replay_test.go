@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"gokafka/cluster"
 	"gokafka/protocol"
 )
 
@@ -39,8 +40,15 @@ type randomRun struct {
 	settings Settings
 	now      time.Time
 	clients  []*randomClient
+	ends     []txnEnd // markers that are not committed yet
+	told     []txnEnd // the last markers that the shard was told of
 	compared int
 	trace    []string
+}
+
+type txnEnd struct {
+	marker *cluster.TxnMarker
+	offset int64
 }
 
 type randomClient struct {
@@ -73,7 +81,7 @@ func newRandomRun(t *testing.T, seed uint64) *randomRun {
 
 func (r *randomRun) step() {
 	c := r.clients[r.IntN(len(r.clients))]
-	what := r.IntN(14)
+	what := r.IntN(18)
 	r.trace = append(r.trace, fmt.Sprintf("%d by %s gen %d", what, c.name, c.gen))
 	switch what {
 	case 0, 1, 2:
@@ -94,6 +102,10 @@ func (r *randomRun) step() {
 		r.shard.expireOffsets(r.now)
 	case 13:
 		r.forget(c)
+	case 14, 15:
+		r.commitInTxn(c)
+	case 16, 17:
+		r.endTxn()
 	}
 	for _, c := range r.clients {
 		r.hear(c)
@@ -155,6 +167,39 @@ func (r *randomRun) sync(c *randomClient) {
 }
 
 func (r *randomRun) commit(c *randomClient) {
+	r.shard.commitOffsets(r.now, r.ticket(make(chan Answer, 1)), r.commitRequest(c))
+}
+
+// commitInTxn commits for one of three producers, unless it still waits for the end of its last transaction.
+func (r *randomRun) commitInTxn(c *randomClient) {
+	req := r.commitRequest(c)
+	req.Producer = &cluster.TxnProducer{TransactionalID: "x", ID: int64(r.IntN(3))}
+	if slices.ContainsFunc(r.ends, func(e txnEnd) bool { return e.marker.ProducerID == req.Producer.ID }) {
+		return
+	}
+	r.shard.commitOffsets(r.now, r.ticket(make(chan Answer, 1)), req)
+}
+
+// endTxn writes a marker, at times twice; the shard hears of it when it is committed, and at times again much later.
+func (r *randomRun) endTxn() {
+	m := &cluster.TxnMarker{ProducerID: int64(r.IntN(3)), Commit: r.IntN(2) == 0}
+	for range 1 + r.IntN(2) {
+		r.ends = append(r.ends, txnEnd{m, r.journal.mark(m)})
+	}
+	if !r.journal.held {
+		r.completeTxns()
+	}
+}
+
+func (r *randomRun) completeTxns() {
+	late := r.told
+	r.told, r.ends = r.ends, nil
+	for _, e := range append(r.told, late...) {
+		r.shard.queueTxnEnd(r.now, e.marker, e.offset, make(chan error, 1))
+	}
+}
+
+func (r *randomRun) commitRequest(c *randomClient) *CommitRequest {
 	req := &CommitRequest{Group: c.group, MemberID: c.id, InstanceID: c.instance, Generation: c.gen}
 	if r.IntN(3) == 0 {
 		req = &CommitRequest{Group: c.group, Generation: -1}
@@ -168,7 +213,7 @@ func (r *randomRun) commit(c *randomClient) {
 		}
 		req.Offsets = append(req.Offsets, o)
 	}
-	r.shard.commitOffsets(r.now, r.ticket(make(chan Answer, 1)), req)
+	return req
 }
 
 func (r *randomRun) partition() protocol.TopicPartition {
@@ -216,6 +261,7 @@ func (r *randomRun) toggle() {
 		outcome = kerr.NotEnoughReplicasAfterAppend
 	}
 	r.journal.release(outcome)
+	r.completeTxns()
 	for r.shard.flying > 0 {
 		f := <-r.shard.inFlight
 		if f.wait != nil {
@@ -254,6 +300,12 @@ func durable(g, live *Group) string {
 	}
 	for _, tp := range slices.SortedFunc(maps.Keys(g.offsets.committed), comparePartitions) {
 		fmt.Fprintf(&b, "%s %+v\n", tp, g.offsets.committed[tp])
+	}
+	for _, id := range slices.Sorted(maps.Keys(g.offsets.txn)) {
+		pending := g.offsets.txn[id].commits
+		for _, tp := range slices.SortedFunc(maps.Keys(pending), comparePartitions) {
+			fmt.Fprintf(&b, "producer %d: %s %+v\n", id, tp, pending[tp])
+		}
 	}
 	return b.String()
 }

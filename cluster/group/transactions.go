@@ -14,6 +14,9 @@ import (
 type txnOffsets struct {
 	commits map[protocol.TopicPartition]commit
 	flights int // batches written and not yet committed by the log
+	// forgotten are the places in the log of the last tombstones for what is in commits. The shard hears of a marker after it is
+	// committed, perhaps after it heard of tombstones behind it, which delete what the marker brought.
+	forgotten map[protocol.TopicPartition]int64
 }
 
 // txnWrite is what the batch of a transaction carries beside its records.
@@ -26,7 +29,7 @@ type txnWrite struct {
 func (o *offsets) ofTxn(producerID int64) *txnOffsets {
 	t := o.txn[producerID]
 	if t == nil {
-		t = &txnOffsets{commits: map[protocol.TopicPartition]commit{}}
+		t = &txnOffsets{commits: map[protocol.TopicPartition]commit{}, forgotten: map[protocol.TopicPartition]int64{}}
 		o.txn[producerID] = t
 	}
 	return t
@@ -34,7 +37,19 @@ func (o *offsets) ofTxn(producerID int64) *txnOffsets {
 
 // addPending keeps an offset for the end of its transaction.
 func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c commit) {
-	o.ofTxn(producerID).commits[tp] = c
+	t := o.ofTxn(producerID)
+	t.commits[tp] = c
+	delete(t.forgotten, tp)
+}
+
+// forget drops an offset whose tombstone is at a place of the log.
+func (o *offsets) forget(tp protocol.TopicPartition, tombstone int64) {
+	delete(o.committed, tp)
+	for _, t := range o.txn {
+		if _, ok := t.commits[tp]; ok {
+			t.forgotten[tp] = tombstone
+		}
+	}
 }
 
 // leaveTxn forgets a transaction that nothing is left of.
@@ -55,10 +70,11 @@ func (o *offsets) endTxn(producerID int64, marker int64, committed bool) {
 		if c.at > marker {
 			continue
 		}
-		if committed {
+		if committed && t.forgotten[tp] < marker {
 			o.put(tp, c)
 		}
 		delete(t.commits, tp)
+		delete(t.forgotten, tp)
 	}
 	o.leaveTxn(producerID)
 }
