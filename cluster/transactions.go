@@ -28,6 +28,12 @@ type TxnProducer struct {
 // once a marker was written in between (KIP-890). Zero goes with transactions that the partition has records of already.
 type TxnGuard uint64
 
+// TxnVerification asks a producer's coordinator whether its open transaction includes partitions.
+type TxnVerification struct {
+	TxnProducer
+	Partitions []protocol.TopicPartition
+}
+
 // CoordinatorPartition is the partition of an internal topic that holds a group or a transactional id, and so says who coordinates
 // it: Java's hash of the id, modulo the number of partitions.
 func CoordinatorPartition(id string, partitions int32) int32 {

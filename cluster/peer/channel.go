@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster"
@@ -36,7 +37,7 @@ const (
 )
 
 // ErrUnsupported says that the broker speaks no version of the request that this one knows.
-var ErrUnsupported = errors.New("broker speaks no version of the request that this one knows")
+var ErrUnsupported = fmt.Errorf("broker speaks no version of the request that this one knows: %w", kerr.UnsupportedVersion)
 
 var (
 	errBadAnswer   = errors.New("answer does not fit the request")

@@ -75,16 +75,10 @@ func marker(m *cluster.TxnMarker) kmsg.WriteTxnMarkersRequestMarker {
 	return out
 }
 
-// TxnVerification asks a transaction's coordinator whether partitions belong to the producer's open transaction (KIP-890).
-type TxnVerification struct {
-	cluster.TxnProducer
-	Partitions []protocol.TopicPartition
-}
-
 // VerifyTxns asks the broker, as coordinator of transactions, whether partitions belong to them. It returns what it thinks of each
 // partition, in the order of the transactions, whose ids are all different, and of their partitions. The error is the broker's for
 // all of them (it wraps a *kerr.Error), ErrUnsupported from a broker that cannot verify, or a failure to reach it.
-func (p *Peer) VerifyTxns(ctx context.Context, txns []TxnVerification) ([][]error, error) {
+func (p *Peer) VerifyTxns(ctx context.Context, txns []cluster.TxnVerification) ([][]error, error) {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	for i := range txns {
 		req.Transactions = append(req.Transactions, verification(&txns[i]))
@@ -118,7 +112,7 @@ type txnPartition struct {
 	protocol.TopicPartition
 }
 
-func verification(v *TxnVerification) kmsg.AddPartitionsToTxnRequestTransaction {
+func verification(v *cluster.TxnVerification) kmsg.AddPartitionsToTxnRequestTransaction {
 	out := kmsg.NewAddPartitionsToTxnRequestTransaction()
 	out.TransactionalID, out.ProducerID, out.ProducerEpoch, out.VerifyOnly = v.TransactionalID, v.ID, v.Epoch, true
 	out.Topics = grouped(len(v.Partitions), func(i int) string { return v.Partitions[i].Topic },

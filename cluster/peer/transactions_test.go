@@ -60,7 +60,7 @@ func TestVerifyTxns(t *testing.T) {
 		return flexible(id, resp)
 	}))
 	defer p.Close()
-	ask := []TxnVerification{{TxnProducer: cluster.TxnProducer{TransactionalID: "x", ID: 7}, Partitions: partitions("t", 1, 0)}}
+	ask := []cluster.TxnVerification{{TxnProducer: cluster.TxnProducer{TransactionalID: "x", ID: 7}, Partitions: partitions("t", 1, 0)}}
 	got, err := p.VerifyTxns(t.Context(), ask)
 	if err != nil || len(got) != 1 || !errors.Is(got[0][0], kerr.TransactionAbortable) || got[0][1] != nil {
 		t.Errorf("%v, %v", got, err)

@@ -1,0 +1,365 @@
+package txn
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster"
+	"gokafka/protocol"
+)
+
+// Journal is the log of __transaction_state on this broker: the replica manager, for a coordinator.
+type Journal interface {
+	// Append writes a batch, as a coordinator and with acks=all, to a partition that this broker leads. It returns once the
+	// batch is in the local log. A nil wait means that it is committed already; else wait blocks until it is, or until it never
+	// will be here. The batch's bytes are the journal's from then on.
+	//
+	// Errors are those of a produce request: NOT_LEADER_OR_FOLLOWER, NOT_ENOUGH_REPLICAS, MESSAGE_TOO_LARGE and so on.
+	Append(tp protocol.TopicPartition, batch []byte) (base int64, wait func(context.Context) error, err error)
+
+	// Replay visits the partition's log from its start to its end (not its high watermark), whole batches at a time, about
+	// bytesMax at once. The bytes are valid during the visit. An error of visit ends it and comes back.
+	Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func(batches []byte) error) error
+}
+
+const (
+	// requestsMax bounds the requests that queue for a busy shard; more of them wait in their connections.
+	requestsMax = 128
+	// inFlightMax bounds the batches that are written and not yet committed, so that clients that retry while replicas
+	// are missing do not pile up writes.
+	inFlightMax = 256
+	// retryInterval is the pause before something is tried again that failed for a reason which may go away: reading the log, or
+	// writing a completion.
+	retryInterval = time.Second
+)
+
+// shard serves the transactional ids of one partition. Its loop owns everything but the channels, loaded and epoch.
+type shard struct {
+	tp       protocol.TopicPartition
+	settings *Settings
+	journal  Journal
+	markers  markerQueue
+	requests chan func(now time.Time)
+	inFlight chan flight
+	landed   chan flight
+	loaded   atomic.Bool
+	epoch    atomic.Int32 // of the partition's leader, which is the coordinator's
+	ctx      context.Context
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when the loop has ended
+
+	txns   map[string]*Transaction
+	stuck  []*Transaction // whose completion could not be written
+	flying int            // batches in inFlight, with the committer, or in landed
+}
+
+// markerQueue brings markers to where they are to be written: Markers.
+type markerQueue interface{ enqueue(j *markerJob) }
+
+// flight is a batch on its way from the local log to being committed.
+type flight struct {
+	then func(now time.Time, o outcome)
+	wait func(context.Context) error
+	o    outcome
+}
+
+// outcome is what became of a batch. With an error it may be in the log all the same, and not as safe as was asked for.
+type outcome struct {
+	logged bool
+	err    error
+}
+
+func newShard(ctx context.Context, partition int32, settings *Settings, journal Journal, markers markerQueue) *shard {
+	s := &shard{
+		tp:       protocol.TopicPartition{Topic: cluster.TransactionsTopic, Partition: partition},
+		settings: settings,
+		journal:  journal,
+		markers:  markers,
+		requests: make(chan func(time.Time), requestsMax),
+		inFlight: make(chan flight, inFlightMax),
+		landed:   make(chan flight),
+		done:     make(chan struct{}),
+		txns:     map[string]*Transaction{},
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	return s
+}
+
+// loop loads the partition and serves it until ctx ends. It begins when the shard that served the partition before, if any,
+// has ended, so that nothing is written behind its back.
+func (s *shard) loop(before <-chan struct{}) {
+	defer close(s.done)
+	if before != nil {
+		<-before
+	}
+	if !s.load() {
+		return
+	}
+	abort, expire := time.NewTicker(s.settings.AbortInterval), time.NewTicker(s.settings.ExpirationInterval)
+	defer abort.Stop()
+	defer expire.Stop()
+	retry := time.NewTimer(retryInterval)
+	defer retry.Stop()
+	for {
+		var retries <-chan time.Time
+		if len(s.stuck) > 0 {
+			retries = retry.C
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case f := <-s.requests:
+			f(time.Now())
+		case f := <-s.landed:
+			s.flying--
+			f.then(time.Now(), f.o)
+		case <-retries:
+			s.unstick(time.Now())
+			retry.Reset(retryInterval)
+		case <-abort.C:
+			s.abortOverdue(time.Now())
+		case <-expire.C:
+			s.forgetIdle(time.Now())
+		}
+	}
+}
+
+// commit waits for batches to be committed, one after the other, which is the order in which they are.
+func (s *shard) commit() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case f := <-s.inFlight:
+			if f.wait != nil {
+				f.o.err = f.wait(s.ctx)
+			}
+			// Without replicas in sync it is committed all the same; with other errors it is for the next leader to say.
+			f.o.logged = f.o.err == nil || is(f.o.err, kerr.NotEnoughReplicasAfterAppend)
+			select {
+			case s.landed <- f:
+			case <-s.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// load replays the partition's log, over and over until that works: a partition that is served half loaded would give ids away
+// that are taken.
+func (s *shard) load() bool {
+	began := time.Now()
+	for {
+		l := loader{logger: s.settings.Logger, txns: map[string]*Transaction{}}
+		err := s.journal.Replay(s.ctx, s.tp, s.settings.LoadBytes, l.add)
+		if s.ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			s.adopt(l.txns, time.Now())
+			level := zerolog.InfoLevel
+			if len(s.txns) == 0 {
+				level = zerolog.DebugLevel // fifty such partitions would hide what a person looks for
+			}
+			s.settings.Logger.WithLevel(level).Stringer("partition", s.tp).Int("ids", len(s.txns)).Dur("took", time.Since(began)).
+				Msg("loaded transactional ids")
+			s.loaded.Store(true)
+			return true
+		}
+		s.settings.Logger.Error().Err(err).Stringer("partition", s.tp).Msg("could not load transactional ids")
+		select {
+		case <-s.ctx.Done():
+			return false
+		case <-time.After(retryInterval):
+		}
+	}
+}
+
+// adopt takes over what the coordinator before has left: transactions that it decided are brought to their end.
+func (s *shard) adopt(txns map[string]*Transaction, now time.Time) {
+	s.txns = txns
+	for _, t := range txns {
+		if t.Resume(now) {
+			s.spread(t, now)
+		}
+	}
+}
+
+// do runs f in the loop and waits until f, or what it began, has called answer. When the shard ends first, the coordinator has moved.
+// What f has written elsewhere is for the caller to read after a nil error of do alone.
+func (s *shard) do(ctx context.Context, f func(now time.Time, answer func(error))) (answered error, err error) {
+	answers := make(chan error, 1)
+	request := func(now time.Time) { f(now, func(err error) { answers <- err }) }
+	if !s.loaded.Load() {
+		return nil, kerr.CoordinatorLoadInProgress
+	}
+	select {
+	case s.requests <- request:
+	case <-s.done:
+		return nil, kerr.NotCoordinator
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case answered = <-answers:
+		return answered, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.done:
+	}
+	select {
+	case answered = <-answers: // it was the loop's last
+		return answered, nil
+	default:
+		return nil, kerr.NotCoordinator
+	}
+}
+
+// write has a transaction's next metadata committed, which then counts. Its consequences come at once when it is committed by then, or
+// cannot be written; else with the committer's word.
+func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(error)) {
+	r := protocol.Record{Key: appendKey(nil, t.id), Value: next.appendTo(nil)}
+	s.append(now, func(now time.Time, o outcome) {
+		if o.logged {
+			if t.Apply(now) {
+				s.spread(t, now)
+			}
+		} else if t.state.prepared() {
+			s.stick(t, o.err)
+		} else {
+			t.Revert()
+			s.dropVacant(t)
+		}
+		then(writeError(o.err))
+	}, r)
+}
+
+func (s *shard) append(now time.Time, then func(time.Time, outcome), records ...protocol.Record) {
+	if s.flying >= inFlightMax {
+		then(now, outcome{err: kerr.CoordinatorNotAvailable})
+		return
+	}
+	for i := range records {
+		records[i].Timestamp = now.UnixMilli()
+	}
+	batch, err := protocol.AppendBatch(nil, protocol.BatchOptions{LeaderEpoch: protocol.NoLeaderEpoch}, records...)
+	if err != nil {
+		then(now, outcome{err: err})
+		return
+	}
+	_, wait, err := s.journal.Append(s.tp, batch)
+	switch {
+	case err != nil:
+		then(now, outcome{err: err})
+	case wait == nil && s.flying == 0:
+		then(now, outcome{logged: true})
+	default:
+		s.flying++
+		s.inFlight <- flight{then: then, wait: wait}
+	}
+}
+
+// spread has a decided transaction's markers written, or its completion if there is nowhere to write any.
+func (s *shard) spread(t *Transaction, now time.Time) {
+	if len(t.unmarked) == 0 {
+		s.complete(t, now)
+		return
+	}
+	s.markers.enqueue(&markerJob{
+		ctx: s.ctx, id: t.id,
+		marker: cluster.TxnMarker{ProducerID: t.ID, ProducerEpoch: t.Epoch, CoordinatorEpoch: s.epoch.Load(),
+			Commit: t.state == PrepareCommit, Partitions: t.unmarked},
+		written: func(partitions []protocol.TopicPartition) { s.marked(t, partitions) },
+	})
+}
+
+// marked is called by whoever has written a transaction's markers.
+func (s *shard) marked(t *Transaction, partitions []protocol.TopicPartition) {
+	request := func(now time.Time) {
+		if t.Marked(partitions) != nil {
+			s.complete(t, now)
+		}
+	}
+	select {
+	case s.requests <- request:
+	case <-s.done: // the next coordinator writes them again
+	}
+}
+
+// complete writes a transaction's end.
+func (s *shard) complete(t *Transaction, now time.Time) { s.write(t, t.pending, now, func(error) {}) }
+
+// stick keeps a transaction whose completion could not be written, to try again.
+func (s *shard) stick(t *Transaction, err error) {
+	s.settings.Logger.Warn().Err(err).Str("transactional-id", t.id).Msg("could not write that a transaction is complete: trying again")
+	s.stuck = append(s.stuck, t)
+}
+
+func (s *shard) unstick(now time.Time) {
+	again := s.stuck
+	s.stuck = nil
+	for _, t := range again {
+		s.complete(t, now)
+	}
+}
+
+func (s *shard) dropVacant(t *Transaction) {
+	if t.vacant() && s.txns[t.id] == t {
+		delete(s.txns, t.id)
+	}
+}
+
+// abortOverdue aborts transactions that are open for too long.
+func (s *shard) abortOverdue(now time.Time) {
+	for _, t := range s.txns {
+		if next := t.Expire(now); next != nil {
+			s.settings.Logger.Info().Str("transactional-id", t.id).Int64("producer", t.ID).Msg("aborting a transaction that timed out")
+			s.write(t, next, now, func(error) {})
+		}
+	}
+}
+
+// tombstonesMax bounds the bytes of ids that one batch forgets, as Apache Kafka does.
+const tombstonesMax = 16 << 10
+
+// forgetIdle writes tombstones for ids that nobody has used for long, and forgets them when these are committed.
+func (s *shard) forgetIdle(now time.Time) {
+	var batch []*Transaction
+	size := 0
+	for _, t := range s.txns {
+		if !t.Die(now, s.settings.IDExpiration) {
+			continue
+		}
+		if size+len(t.id) > tombstonesMax && len(batch) > 0 {
+			s.bury(batch, now)
+			batch, size = nil, 0
+		}
+		batch, size = append(batch, t), size+len(t.id)
+	}
+	if len(batch) > 0 {
+		s.bury(batch, now)
+	}
+}
+
+func (s *shard) bury(dead []*Transaction, now time.Time) {
+	tombstones := make([]protocol.Record, len(dead))
+	for i, t := range dead {
+		tombstones[i].Key = appendKey(nil, t.id)
+	}
+	s.append(now, func(_ time.Time, o outcome) {
+		if o.err != nil && !o.logged {
+			s.settings.Logger.Warn().Err(o.err).Stringer("partition", s.tp).Msg("could not forget transactional ids that expired")
+		}
+		for _, t := range dead {
+			if o.logged {
+				delete(s.txns, t.id)
+			} else {
+				t.Revert()
+			}
+		}
+	}, tombstones...)
+}
