@@ -5,7 +5,7 @@ import "gokafka/cluster/config"
 // Deps is what the handlers ask: the parts of the broker, each as the small interface that its handler declares.
 type Deps struct {
 	Replicas     replicas
-	Transactions txnVerifier
+	Verification txnVerifier
 	Markers      markerWriter
 	Own          registration // this broker's registration
 	Fetch        FetchOptions
@@ -17,6 +17,7 @@ type Deps struct {
 	Controller        controller
 	ForBrokers        brokersController
 	Groups            groupCoordinator
+	Transactions      txnCoordinator
 	Image             clusterImage
 	InternalTopics    internalTopics
 	LegacyOffsets     legacyOffsets

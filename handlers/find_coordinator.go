@@ -21,26 +21,27 @@ const (
 
 // internalTopics creates the topics that the broker itself needs.
 type internalTopics interface {
-	// CreateInternal creates __consumer_offsets with its own settings. It does not wait for leaders: clients ask again.
+	// CreateInternal creates __consumer_offsets or __transaction_state with its own settings. It does not wait for leaders: clients
+	// ask again.
 	CreateInternal(ctx context.Context, topic string) error
 }
 
 // findCoordinator
 //
-// Behaviour: the coordinator of a group is the leader of its partition of __consumer_offsets. The topic is created by the
-// first who asks, which is answered with COORDINATOR_NOT_AVAILABLE, as it is while the partition has no leader, or none
-// on the listener that the client came in on; clients retry. Transactional ids have no coordinator here yet: their entry
-// carries UNSUPPORTED_VERSION, which ends a client at once and with a message, where any other error would be retried.
-// Share groups, of version 6, have none in Apache 3.9 either.
+// Behaviour: the coordinator of a group is the leader of its partition of __consumer_offsets, that of a transactional id the leader
+// of its partition of __transaction_state. The topic is created by the first who asks, which is answered with
+// COORDINATOR_NOT_AVAILABLE, as it is while the partition has no leader, or none on the listener that the client came in on;
+// clients retry. Share groups, of version 6, have no coordinator in Apache 3.9 either.
 //
 // Versions: 1 brings the kind and the error message, 4 several keys, 6 share groups.
 func findCoordinator(f coordinatorFinder) API { return on(0, 6, f.handle) }
 
 // coordinatorFinder is what FindCoordinator needs.
 type coordinatorFinder struct {
-	Groups groupCoordinator
-	Image  clusterImage
-	Topics internalTopics
+	Groups       groupCoordinator
+	Transactions txnCoordinator
+	Image        clusterImage
+	Topics       internalTopics
 }
 
 func (f coordinatorFinder) handle(ctx context.Context, c *Call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
@@ -89,30 +90,36 @@ func (f coordinatorFinder) message(c *Call, err error) string {
 	return ke.Description
 }
 
-var (
-	errNoTransactions = fmt.Errorf("this broker does not coordinate transactions: %w", kerr.UnsupportedVersion)
-	errUnknownKind    = fmt.Errorf("unknown kind of coordinator: %w", kerr.InvalidRequest)
-)
+var errUnknownKind = fmt.Errorf("unknown kind of coordinator: %w", kerr.InvalidRequest)
+
+// partition is the one that decides who coordinates key.
+func (f coordinatorFinder) partition(c *Call, kind int8, key string) (protocol.TopicPartition, error) {
+	switch {
+	case kind == coordinatesGroup:
+		return protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: f.Groups.PartitionFor(key)}, nil
+	case kind == coordinatesTransaction:
+		return protocol.TopicPartition{Topic: cluster.TransactionsTopic, Partition: f.Transactions.PartitionFor(key)}, nil
+	case kind == coordinatesShare && c.Version >= 6:
+		return protocol.TopicPartition{}, kerr.CoordinatorNotAvailable
+	case kind == coordinatesShare:
+		return protocol.TopicPartition{}, kerr.InvalidRequest
+	}
+	return protocol.TopicPartition{}, errUnknownKind
+}
 
 func (f coordinatorFinder) locate(ctx context.Context, c *Call, kind int8, key string) (cluster.BrokerID, cluster.Endpoint, error) {
-	switch {
-	case kind == coordinatesTransaction:
-		return 0, cluster.Endpoint{}, errNoTransactions
-	case kind == coordinatesShare && c.Version >= 6:
-		return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable
-	case kind == coordinatesShare:
-		return 0, cluster.Endpoint{}, kerr.InvalidRequest
-	case kind != coordinatesGroup:
-		return 0, cluster.Endpoint{}, errUnknownKind
+	tp, err := f.partition(c, kind, key)
+	if err != nil {
+		return 0, cluster.Endpoint{}, err
 	}
 	image := f.Image.Metadata()
-	if image.Topic(cluster.OffsetsTopic) == nil {
-		if err := f.Topics.CreateInternal(ctx, cluster.OffsetsTopic); err != nil {
+	if image.Topic(tp.Topic) == nil {
+		if err := f.Topics.CreateInternal(ctx, tp.Topic); err != nil {
 			return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable // the creator has logged why
 		}
 		image = f.Image.Metadata()
 	}
-	p := image.Partition(protocol.TopicPartition{Topic: cluster.OffsetsTopic, Partition: f.Groups.PartitionFor(key)})
+	p := image.Partition(tp)
 	if p == nil {
 		return 0, cluster.Endpoint{}, kerr.CoordinatorNotAvailable
 	}

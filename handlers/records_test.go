@@ -462,7 +462,7 @@ func (c *countedIDs) Next(context.Context) (int64, error) {
 
 func TestInitProducerID(t *testing.T) {
 	ids := new(countedIDs)
-	empty, named := "", "id"
+	taken, unknown := "taken", "unknown"
 	for _, test := range []struct {
 		txn   *string
 		id    int64
@@ -471,15 +471,15 @@ func TestInitProducerID(t *testing.T) {
 		want  int64
 	}{
 		{nil, -1, -1, 0, 4000}, {nil, 4000, 3, 0, 4001}, {nil, 4000, -1, kerr.InvalidRequest.Code, -1}, {nil, -1, 0, kerr.InvalidRequest.Code, -1},
-		{&empty, -1, -1, kerr.InvalidRequest.Code, -1}, {&named, -1, -1, kerr.UnsupportedVersion.Code, -1},
+		{&taken, 77, 3, 0, 77}, {&taken, -1, 3, kerr.InvalidRequest.Code, -1}, {&unknown, -1, -1, kerr.NotCoordinator.Code, -1},
 	} {
 		r := kmsg.NewPtrInitProducerIDRequest()
 		r.Version, r.TransactionalID, r.ProducerID, r.ProducerEpoch = 4, test.txn, test.id, test.epoch
-		answer, _, err := initProducerID(ids).Begin(t.Context(), &testCall, r)
+		answer, _, err := initProducerID(ids, oneTxn{}).Begin(t.Context(), &testCall, r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp := answer.Response.(*kmsg.InitProducerIDResponse); resp.ErrorCode != test.code || resp.ProducerID != test.want || (test.code == 0) != (resp.ProducerEpoch == 0) {
+		if resp := answer.Response.(*kmsg.InitProducerIDResponse); resp.ErrorCode != test.code || resp.ProducerID != test.want || (test.code == 0) != (resp.ProducerEpoch >= 0) {
 			t.Errorf("%+v: %+v", test, resp)
 		}
 	}

@@ -4,7 +4,7 @@ package handlers
 func Table(d Deps) []API {
 	advertised := &advertisement{}
 	apis := []API{
-		produce(d.Replicas, d.Transactions),
+		produce(d.Replicas, d.Verification),
 		fetch(d.Replicas, d.Fetch),
 		listOffsets(d.Replicas),
 		metadata(d.Config, d.Image, d.Admin),
@@ -14,7 +14,7 @@ func Table(d Deps) []API {
 		controlledShutdown(d.ForBrokers),
 		offsetCommit(offsetCommitter{Groups: d.Groups, Image: d.Image, Legacy: d.LegacyOffsets, MetadataMax: d.OffsetMetadataMax}),
 		offsetFetch(offsetFetcher{Groups: d.Groups, Image: d.Image, Legacy: d.LegacyOffsets}),
-		findCoordinator(coordinatorFinder{Groups: d.Groups, Image: d.Image, Topics: d.InternalTopics}),
+		findCoordinator(coordinatorFinder{Groups: d.Groups, Transactions: d.Transactions, Image: d.Image, Topics: d.InternalTopics}),
 		joinGroup(d.Groups),
 		heartbeat(d.Groups),
 		leaveGroup(d.Groups),
@@ -26,8 +26,11 @@ func Table(d Deps) []API {
 		createTopics(d.Controller, d.Admin),
 		deleteTopics(d.Config, d.Image, d.Controller, d.Admin),
 		deleteRecords(d.Replicas),
-		initProducerID(d.ProducerIDs),
+		initProducerID(d.ProducerIDs, d.Transactions),
 		offsetForLeaderEpoch(d.Replicas),
+		addPartitionsToTxn(d.Transactions, d.Image),
+		addOffsetsToTxn(d.Transactions, d.Groups),
+		endTxn(d.Transactions),
 		writeTxnMarkers(d.Markers),
 		txnOffsetCommit(d.Groups, d.Image),
 		describeConfigs(d.Admin),
@@ -44,6 +47,8 @@ func Table(d Deps) []API {
 		alterPartition(d.ForBrokers),
 		describeCluster(d.Image),
 		describeProducers(d.Replicas),
+		describeTransactions(d.Transactions),
+		listTransactions(d.Transactions),
 		allocateProducerIDs(d.ForBrokers),
 	}
 	advertised.set(apis)

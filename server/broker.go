@@ -35,7 +35,10 @@ type Broker struct {
 	logs         *log.Manager
 	replicas     *replica.Manager
 	groups       *group.Coordinator
+	txns         *txn.Coordinator
+	producerIDs  *txn.ProducerIDs
 	verification *replica.Verification
+	markers      *replica.MarkerWriter
 	admin        *admin.Admin
 	applier      *admin.Applier
 	registration *metastore.Registration
@@ -209,7 +212,11 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	partitions, err := b.offsetsPartitions(ctx)
+	partitions, err := b.partitionsOf(ctx, cluster.OffsetsTopic, v.Int("offsets.topic.num.partitions"))
+	if err != nil {
+		return err
+	}
+	txnPartitions, err := b.partitionsOf(ctx, cluster.TransactionsTopic, v.Int("transaction.state.log.num.partitions"))
 	if err != nil {
 		return err
 	}
@@ -230,11 +237,12 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		b.replicateWith(o)
 	}
 	b.admin.Image = b.replicas
-	b.verification = &replica.Verification{Manager: b.replicas, Coordinators: noTransactions{},
+	b.verification = &replica.Verification{Manager: b.replicas,
 		Enabled: func() bool { return b.config.Current().Bool("transaction.partition.verification.enable") }}
 	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks")), Verification: b.verification}
 	b.groups = group.New(groupSettings(v, b.logger), journal, partitions)
-	leadership.groups = b.groups
+	b.makeTransactions(txnPartitions)
+	leadership.groups, leadership.txns = b.groups, b.txns
 	return nil
 }
 
@@ -249,14 +257,15 @@ func (b *Broker) replicateWith(o replica.Options) {
 	b.thenClose(fetchers.Close)
 }
 
-// offsetsPartitions is how many partitions place the groups: those that the topic has, else those that it will have.
-func (b *Broker) offsetsPartitions(ctx context.Context) (int32, error) {
-	t, err := b.store.Topic(ctx, cluster.OffsetsTopic, nil)
+// partitionsOf is how many partitions place the groups or transactional ids that are kept in a topic: those that it has, else those that
+// it will have.
+func (b *Broker) partitionsOf(ctx context.Context, topic string, planned int) (int32, error) {
+	t, err := b.store.Topic(ctx, topic, nil)
 	switch {
 	case errors.Is(err, metastore.ErrNoNode):
-		return int32(b.config.Current().Int("offsets.topic.num.partitions")), nil
+		return int32(planned), nil
 	case err != nil:
-		return 0, fmt.Errorf("read topic %s: %w", cluster.OffsetsTopic, err)
+		return 0, fmt.Errorf("read topic %s: %w", topic, err)
 	}
 	return int32(len(t.Partitions)), nil
 }
@@ -291,11 +300,11 @@ func (b *Broker) serve(context.Context) error {
 	v := b.config.Current()
 	b.server.Start(handlers.Table(handlers.Deps{
 		Replicas:     b.replicas,
-		Transactions: b.verification,
-		Markers:      &replica.MarkerWriter{Manager: b.replicas, Offsets: b.groups, Timeout: v.Millis("request.timeout.ms")},
+		Verification: b.verification,
+		Markers:      b.markers,
 		Fetch:        handlers.FetchOptions{BytesMax: v.Int("fetch.max.bytes"), SessionSlots: v.Int("max.incremental.fetch.session.cache.slots")},
 		Own:          b.registration,
-		ProducerIDs:  txn.NewProducerIDs(b.chief),
+		ProducerIDs:  b.producerIDs,
 		Directories:  b.logs,
 
 		Config:            b.config,
@@ -303,6 +312,7 @@ func (b *Broker) serve(context.Context) error {
 		Controller:        control{b.controller, b.replicas},
 		ForBrokers:        b.controller,
 		Groups:            b.groups,
+		Transactions:      b.txns,
 		Image:             b.replicas,
 		InternalTopics:    b.admin,
 		LegacyOffsets:     b.store,
@@ -315,10 +325,11 @@ func (b *Broker) serve(context.Context) error {
 // answerPatience is how long a stopping broker lets requests that it has begun come to their answers.
 const answerPatience = 2 * time.Second
 
-// stopServing ends the groups first, so that members who wait in a rebalance are sent away at once; what waits for data or
+// stopServing ends the coordinators first, so that members who wait in a rebalance are sent away at once; what waits for data or
 // replicas has a moment to finish.
 func (b *Broker) stopServing(ctx context.Context) error {
 	b.groups.Close()
+	b.txns.Close()
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	if err := b.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {

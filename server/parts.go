@@ -13,6 +13,7 @@ import (
 	"gokafka/cluster/controller"
 	"gokafka/cluster/group"
 	"gokafka/cluster/replica"
+	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/protocol"
 )
@@ -34,30 +35,50 @@ func (d direct) StopReplica(_ context.Context, r *cluster.StopReplicaRequest) (*
 
 func (direct) Close() error { return nil }
 
+// coordinator lives in the partitions of one internal topic that this broker leads.
+type coordinator interface {
+	Elected(partition int32, epoch cluster.LeaderEpoch)
+	Resigned(partition int32, epoch cluster.LeaderEpoch)
+}
+
 // leadership tells the coordinators which partitions of their topics this broker leads, and the controller which directories fail.
 type leadership struct {
 	groups          *group.Coordinator
+	txns            *txn.Coordinator
 	announceFailure func()
+}
+
+// coordinator is the one that lives in a topic, or nil.
+func (l *leadership) coordinator(topic string) coordinator {
+	switch topic {
+	case cluster.OffsetsTopic:
+		return l.groups
+	case cluster.TransactionsTopic:
+		return l.txns
+	}
+	return nil
 }
 
 func (l *leadership) LeadershipChanged(led, followed []replica.Leadership) {
 	for _, p := range led {
-		if p.Topic == cluster.OffsetsTopic {
-			l.groups.Elected(p.Partition, p.Epoch)
+		if c := l.coordinator(p.Topic); c != nil {
+			c.Elected(p.Partition, p.Epoch)
 		}
 	}
 	for _, p := range followed {
-		if p.Topic == cluster.OffsetsTopic {
-			l.groups.Resigned(p.Partition, p.Epoch)
-		}
+		l.resigned(p.TopicPartition, p.Epoch)
+	}
+}
+
+func (l *leadership) resigned(tp protocol.TopicPartition, epoch cluster.LeaderEpoch) {
+	if c := l.coordinator(tp.Topic); c != nil {
+		c.Resigned(tp.Partition, epoch)
 	}
 }
 
 func (l *leadership) ReplicasStopped(stopped []cluster.StopReplica) {
 	for _, s := range stopped {
-		if s.Topic == cluster.OffsetsTopic {
-			l.groups.Resigned(s.Partition, s.LeaderEpoch)
-		}
+		l.resigned(s.TopicPartition, s.LeaderEpoch)
 	}
 }
 
@@ -67,9 +88,7 @@ func (l *leadership) PartitionsDeleted(gone []protocol.TopicPartition) {
 
 func (l *leadership) DirectoryFailed(dir log.DirStatus) {
 	for _, lost := range dir.Logs {
-		if tp := lost.TopicPartition(); tp.Topic == cluster.OffsetsTopic {
-			l.groups.Resigned(tp.Partition, cluster.NoEpoch)
-		}
+		l.resigned(lost.TopicPartition(), cluster.NoEpoch)
 	}
 	l.announceFailure()
 }

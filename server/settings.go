@@ -13,6 +13,7 @@ import (
 	"gokafka/cluster/config"
 	"gokafka/cluster/controller"
 	"gokafka/cluster/group"
+	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/protocol"
 )
@@ -61,6 +62,18 @@ func groupSettings(v *config.Values, logger zerolog.Logger) group.Settings {
 	s.Compression = protocol.Compression{Codec: protocol.Codec(v.Int("offsets.topic.compression.codec"))}
 	s.Logger = logger
 	return s
+}
+
+func txnSettings(v *config.Values, logger zerolog.Logger) txn.Settings {
+	return txn.Settings{
+		TimeoutMax:         v.Millis("transaction.max.timeout.ms"),
+		AbortInterval:      v.Millis("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+		IDExpiration:       v.Millis("transactional.id.expiration.ms"),
+		ExpirationInterval: v.Millis("transaction.remove.expired.transaction.cleanup.interval.ms"),
+		LoadBytes:          v.Int("transaction.state.log.load.buffer.size"),
+		RequestTimeout:     v.Millis("request.timeout.ms"),
+		Logger:             logger,
+	}
 }
 
 func controllerConfig(v *config.Values) controller.Config {

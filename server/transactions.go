@@ -2,20 +2,67 @@ package server
 
 import (
 	"context"
-
-	"github.com/twmb/franz-go/pkg/kerr"
+	"errors"
+	"fmt"
 
 	"gokafka/cluster"
+	"gokafka/cluster/metastore"
+	"gokafka/cluster/peer"
+	"gokafka/cluster/replica"
+	"gokafka/cluster/txn"
 	"gokafka/protocol"
 )
 
-// noTransactions stands where the transaction coordinators will: no transaction is open, so none includes any partition.
-type noTransactions struct{}
-
-func (noTransactions) Verify(_ context.Context, _ cluster.TxnProducer, partitions []protocol.TopicPartition) []error {
-	errs := make([]error, len(partitions))
-	for i := range errs {
-		errs[i] = kerr.TransactionAbortable
-	}
-	return errs
+// makeTransactions makes the coordinator of transactions, what writes their markers here and elsewhere, and what asks coordinators
+// elsewhere.
+func (b *Broker) makeTransactions(partitions int32) {
+	v := b.config.Current()
+	b.markers = &replica.MarkerWriter{Manager: b.replicas, Offsets: b.groups, Timeout: v.Millis("request.timeout.ms")}
+	markers := txn.NewMarkers(txn.MarkersOptions{Image: b.replicas.Metadata, Dial: b.dialMarkers, Exists: b.partitionExists, Logger: b.logger})
+	b.thenClose(markers.Close)
+	b.producerIDs = txn.NewProducerIDs(b.chief)
+	b.txns = txn.New(txn.Options{
+		Settings: txnSettings(v, b.logger), Partitions: partitions, IDs: b.producerIDs, Markers: markers,
+		Journal: &replica.Journal{Manager: b.replicas, Acks: replica.AcksAll},
+	})
+	b.thenClose(b.txns.Close)
+	verifier := txn.NewVerifier(txn.VerifierOptions{ID: b.id(), Local: b.txns, Image: b.replicas.Metadata, Dial: b.dialVerifier})
+	b.thenClose(verifier.Close)
+	b.verification.Coordinators = verifier
 }
+
+// partitionExists asks the store.
+func (b *Broker) partitionExists(ctx context.Context, tp protocol.TopicPartition) (bool, error) {
+	t, err := b.store.Topic(ctx, tp.Topic, nil)
+	if errors.Is(err, metastore.ErrNoNode) {
+		return false, nil
+	}
+	_, ok := t.Partitions[tp.Partition]
+	return ok, err
+}
+
+// dialMarkers is how markers get to a leader: to this broker by calls.
+func (b *Broker) dialMarkers(leader cluster.BrokerID) txn.MarkerWriter {
+	if leader == b.id() {
+		return ownMarkers{b.markers}
+	}
+	return b.dialBroker(leader, "txn-marker-sender")
+}
+
+// dialVerifier is how a coordinator elsewhere is asked about transactions.
+func (b *Broker) dialVerifier(coordinator cluster.BrokerID) txn.PeerVerifier {
+	return b.dialBroker(coordinator, "txn-verifier")
+}
+
+// dialBroker is a connection of its own to another broker, for one purpose.
+func (b *Broker) dialBroker(id cluster.BrokerID, purpose string) *peer.Peer {
+	return peer.New(peer.Options{
+		ClientID: fmt.Sprintf("broker-%d-%s", b.id(), purpose), Timeout: b.config.Current().Millis("request.timeout.ms"),
+		Endpoint: func(ctx context.Context) (cluster.Endpoint, error) { return b.endpointOf(ctx, id) },
+	})
+}
+
+// ownMarkers writes markers here.
+type ownMarkers struct{ *replica.MarkerWriter }
+
+func (ownMarkers) Close() error { return nil }

@@ -40,9 +40,9 @@ func (c *Coordinator) Describe(ctx context.Context, id string) (Description, err
 
 // Filter chooses transactional ids.
 type Filter struct {
-	ProducerIDs []int64       // empty for all
-	States      []State       // nil for all
-	Duration    time.Duration // ids whose transaction began longer ago; negative for all
+	ProducerIDs    []int64 // empty for all
+	States         []State // nil for all
+	DurationMillis int64   // ids whose transaction began longer ago; negative for all
 }
 
 // Listing is a transactional id as ListTransactions shows it.
@@ -86,5 +86,5 @@ func (f *Filter) chooses(t *Transaction, now time.Time) bool {
 	case f.States != nil && !slices.Contains(f.States, t.state):
 		return false
 	}
-	return f.Duration < 0 || now.UnixMilli()-t.startedAt > f.Duration.Milliseconds()
+	return f.DurationMillis < 0 || now.UnixMilli()-t.startedAt > f.DurationMillis
 }
