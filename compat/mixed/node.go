@@ -42,6 +42,7 @@ type Node struct {
 	Kind          Kind
 	dir, addr     string
 	properties    map[string]string
+	quiet         int // the end of what is looked through for complaints; 0 for all
 }
 
 func newNode(t *testing.T, id int32, kind Kind, properties map[string]string) *Node {

@@ -18,12 +18,15 @@ var expected = regexp.MustCompile(strings.Join([]string{
 	`"message":"partitions did not change state"`,
 }, "|"))
 
-// complaints are the lines of a node's output that nothing explains.
-func complaints(printed string) (all []string) {
+// complaintsMax is how many complaints are told: the first ones tell most.
+const complaintsMax = 5
+
+// complaints are lines of a node's output that nothing explains.
+func complaints(printed string) (first []string) {
 	for line := range strings.Lines(printed) {
-		if complaint.MatchString(line) && !expected.MatchString(line) {
-			all = append(all, strings.TrimSpace(line))
+		if complaint.MatchString(line) && !expected.MatchString(line) && len(first) < complaintsMax {
+			first = append(first, strings.TrimSpace(line))
 		}
 	}
-	return all
+	return first
 }
