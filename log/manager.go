@@ -23,8 +23,6 @@ const (
 	cleanShutdownFile = ".kafka_cleanshutdown"
 	cleanShutdownText = `{"version":0,"brokerEpoch":-1}`
 
-	// initialDelay is how long the background work waits after a start.
-	initialDelay = 30 * time.Second
 	// openFilesMax is how many files that no reader uses are kept open.
 	openFilesMax = 512
 )
@@ -41,6 +39,7 @@ type ManagerOptions struct {
 	Stray func(protocol.TopicPartition, protocol.TopicID) bool
 
 	RecoveryThreadsPerDir  int           // num.recovery.threads.per.data.dir; at least one for each processor is used
+	InitialDelay           time.Duration // log.initial.task.delay.ms, before retention is applied first
 	RetentionInterval      time.Duration // log.retention.check.interval.ms
 	FlushInterval          time.Duration // log.flush.scheduler.interval.ms; 0: a second
 	CheckpointInterval     time.Duration // log.flush.offset.checkpoint.interval.ms
@@ -65,6 +64,7 @@ func (o *ManagerOptions) setDefaults() {
 		value *time.Duration
 		or    time.Duration
 	}{
+		{&o.InitialDelay, 30 * time.Second},
 		{&o.RetentionInterval, 5 * time.Minute},
 		{&o.FlushInterval, time.Second},
 		{&o.CheckpointInterval, time.Minute},
@@ -353,7 +353,7 @@ func (m *Manager) start() {
 	every := func(first, interval time.Duration, do func()) {
 		m.running.Go(func() { repeat(ctx, first, interval, do) })
 	}
-	every(initialDelay, m.options.RetentionInterval, m.deleteOldSegments)
+	every(m.options.InitialDelay, m.options.RetentionInterval, m.deleteOldSegments)
 	every(m.options.FlushInterval, m.options.FlushInterval, m.flushDue)
 	every(m.options.CheckpointInterval, m.options.CheckpointInterval, m.checkpoint)
 	every(m.options.ProducerExpiryInterval, m.options.ProducerExpiryInterval, m.expireProducers)

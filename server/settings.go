@@ -28,6 +28,7 @@ func logOptions(v *config.Values) (log.ManagerOptions, error) {
 	return log.ManagerOptions{
 		Defaults:               defaults.LogConfig(),
 		RecoveryThreadsPerDir:  v.Int("num.recovery.threads.per.data.dir"),
+		InitialDelay:           v.Millis("log.initial.task.delay.ms"),
 		RetentionInterval:      v.Millis("log.retention.check.interval.ms"),
 		FlushInterval:          v.Millis("log.flush.scheduler.interval.ms"),
 		CheckpointInterval:     v.Millis("log.flush.offset.checkpoint.interval.ms"),

@@ -117,7 +117,7 @@ var brokerKeys = []Key{
 	{Name: "log.flush.start.offset.checkpoint.interval.ms", Type: Int, Default: "60000", Check: atLeast(0)},
 	{Name: "log.index.interval.bytes", Type: Int, Default: "4096", Scope: ClusterWide, Check: atLeast(0), Effect: true, Doc: "Bytes between index entries."},
 	{Name: "log.index.size.max.bytes", Type: Int, Default: "10485760", Scope: ClusterWide, Check: atLeast(4), Effect: true, Doc: "Largest index file."},
-	{Name: "log.initial.task.delay.ms", Type: Long, Default: "30000", Check: atLeast(0), Internal: true},
+	{Name: "log.initial.task.delay.ms", Type: Long, Default: "30000", Check: atLeast(0), Internal: true, Effect: true, Doc: "How long after a start retention is applied first."},
 	{Name: "log.local.retention.bytes", Type: Long, Default: "-2", Scope: ClusterWide, Check: atLeast(-2)},
 	{Name: "log.local.retention.ms", Type: Long, Default: "-2", Scope: ClusterWide, Check: atLeast(-2)},
 	{Name: "log.message.downconversion.enable", Type: Boolean, Default: "true", Scope: ClusterWide, Effect: true, Doc: "Convert records for old consumers."},

@@ -69,6 +69,20 @@ func (s *Store) TopicExists(ctx context.Context, name string) (bool, error) {
 type NewTopic struct {
 	Topic  Topic
 	Config map[string]string
+	States []PartitionState // for partitions that were there before; the controller makes those of the others
+}
+
+func (t *NewTopic) txn() Txn {
+	txn := Txn{Create(TopicEntity(t.Topic.Name).path(), encodeConfig(t.Config), Persistent),
+		Create(PathTopic(t.Topic.Name), encodeTopic(t.Topic), Persistent)}
+	if len(t.States) > 0 {
+		txn = append(txn, Create(PathTopic(t.Topic.Name)+"/partitions", nil, Persistent))
+	}
+	for _, p := range t.States {
+		txn = append(txn, Create(PathPartition(p.TopicPartition), nil, Persistent),
+			Create(PathPartitionState(p.TopicPartition), encodeState(p.LeaderAndISR), Persistent))
+	}
+	return txn
 }
 
 // CreateTopics writes each topic's configuration and its assignment in one transaction, so that the controller, which wakes by the
@@ -76,8 +90,7 @@ type NewTopic struct {
 func (s *Store) CreateTopics(ctx context.Context, topics []NewTopic) ([]error, error) {
 	txns := make([]Txn, len(topics))
 	for i, t := range topics {
-		txns[i] = Txn{Create(TopicEntity(t.Topic.Name).path(), encodeConfig(t.Config), Persistent),
-			Create(PathTopic(t.Topic.Name), encodeTopic(t.Topic), Persistent)}
+		txns[i] = t.txn()
 	}
 	results, err := s.tree.Write(ctx, txns)
 	if err != nil {
@@ -96,7 +109,8 @@ func (s *Store) CreateTopics(ctx context.Context, topics []NewTopic) ([]error, e
 
 // createTopicOver creates a topic of whose name a configuration is left.
 func (s *Store) createTopicOver(ctx context.Context, t Txn) error {
-	_, err := s.write(ctx, Set(t[0].Path, t[0].Data, AnyVersion), t[1])
+	t[0] = Set(t[0].Path, t[0].Data, AnyVersion)
+	_, err := s.write(ctx, t...)
 	return err
 }
 
