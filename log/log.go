@@ -156,12 +156,12 @@ func (l *Log) storage(op string, err error) error {
 // publishLocked makes new marks visible. The last stable offset follows from the producers' state.
 func (l *Log) publishLocked(o Offsets) {
 	o.LastStable = o.HighWatermark
-	if t := l.producers.firstUnstable(); t != nil && t.first.Offset < o.HighWatermark.Offset {
-		if t.first.Offset < o.Start {
-			t.first = OffsetOnly(o.Start)
+	if t := l.producers.firstUnstable(); t != nil && t.first < o.HighWatermark.Offset {
+		if t.at.Offset < o.Start {
+			t.at = OffsetOnly(o.Start)
 		}
-		t.first = l.onDiskLocked(t.first)
-		o.LastStable = t.first
+		t.at = l.onDiskLocked(t.at)
+		o.LastStable = t.at
 	}
 	l.offsets.Store(&o)
 }

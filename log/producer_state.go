@@ -90,8 +90,9 @@ func (e *producerEntry) duplicate(b protocol.Batch) (producerBatch, bool) {
 // transaction is one that is open, or decided but not yet below the high watermark.
 type transaction struct {
 	producerID int64
-	first      Position
-	last       int64 // offset of its marker
+	first      int64
+	last       int64    // offset of its marker
+	at         Position // where it begins, or the log does, if that is later
 }
 
 // completedTxn is a transaction whose marker is being appended.
@@ -153,7 +154,7 @@ func (m *producerStateManager) firstUnstable() *transaction {
 		return nil
 	case len(m.ongoing) == 0:
 		return &m.unreplicated[0]
-	case len(m.unreplicated) == 0 || m.ongoing[0].first.Offset < m.unreplicated[0].first.Offset:
+	case len(m.unreplicated) == 0 || m.ongoing[0].first < m.unreplicated[0].first:
 		return &m.ongoing[0]
 	}
 	return &m.unreplicated[0]
@@ -287,7 +288,7 @@ func (m *producerStateManager) stage(s *stagedAppend, b protocol.Batch, o Append
 		return fmt.Errorf("%w: batch outside the open transaction of producer %d", ErrTransactionState, id)
 	case e.txnFirst == noTransaction && b.Transactional():
 		e.txnFirst = b.BaseOffset()
-		s.started = append(s.started, transaction{producerID: id, first: first})
+		s.started = append(s.started, transaction{producerID: id, first: first.Offset, at: first})
 	}
 	return nil
 }
@@ -380,7 +381,7 @@ func (m *producerStateManager) apply(s *stagedAppend) {
 func (m *producerStateManager) stableAfter(c completedTxn) int64 {
 	for _, t := range m.ongoing {
 		if t.producerID != c.producerID {
-			return t.first.Offset
+			return t.first
 		}
 	}
 	return c.last + 1
@@ -388,7 +389,7 @@ func (m *producerStateManager) stableAfter(c completedTxn) int64 {
 
 // complete moves a transaction from the open to the decided ones.
 func (m *producerStateManager) complete(c completedTxn) {
-	byFirst := func(t transaction, first int64) int { return cmp.Compare(t.first.Offset, first) }
+	byFirst := func(t transaction, first int64) int { return cmp.Compare(t.first, first) }
 	i, found := slices.BinarySearchFunc(m.ongoing, c.first, byFirst)
 	if !found {
 		return
@@ -462,10 +463,10 @@ func (m *producerStateManager) install(producers map[int64]*producerEntry, now t
 			continue
 		}
 		if e.txnFirst != noTransaction {
-			m.ongoing = append(m.ongoing, transaction{producerID: id, first: OffsetOnly(e.txnFirst)})
+			m.ongoing = append(m.ongoing, transaction{producerID: id, first: e.txnFirst, at: OffsetOnly(e.txnFirst)})
 		}
 	}
-	slices.SortFunc(m.ongoing, func(a, b transaction) int { return cmp.Compare(a.first.Offset, b.first.Offset) })
+	slices.SortFunc(m.ongoing, func(a, b transaction) int { return cmp.Compare(a.first, b.first) })
 	if len(producers) > 0 {
 		m.producers = producers
 	}
