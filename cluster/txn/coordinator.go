@@ -154,15 +154,18 @@ func (c *Coordinator) all() []*shard {
 	return all
 }
 
-// change runs an event of an id, and waits until what it writes is committed. An id that does not exist has a nil transaction.
-func (c *Coordinator) change(ctx context.Context, id string, event func(now time.Time, s *shard, t *Transaction) (*metadata, error)) error {
+// event is what happens to an id in its shard's loop. The transaction is nil if there is none. What it returns is Transaction's.
+type event func(now time.Time, s *shard, t *Transaction) (*metadata, error)
+
+// change runs an event of an id, and waits until what it writes is committed.
+func (c *Coordinator) change(ctx context.Context, id string, e event) error {
 	s, err := c.shard(id)
 	if err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, c.options.Settings.RequestTimeout)
 	defer cancel()
-	answer, err := s.do(limited, func(now time.Time, answer func(error)) { s.change(now, id, event, answer) })
+	answer, err := s.do(limited, func(now time.Time, answer func(error)) { s.change(now, id, e, answer) })
 	switch {
 	case err == nil:
 		return answer
@@ -172,11 +175,8 @@ func (c *Coordinator) change(ctx context.Context, id string, event func(now time
 	return err
 }
 
-func (s *shard) change(
-	now time.Time, id string, event func(time.Time, *shard, *Transaction) (*metadata, error), answer func(error),
-) {
-	t := s.txns[id]
-	next, verdict := event(now, s, t)
+func (s *shard) change(now time.Time, id string, e event, answer func(error)) {
+	next, verdict := e(now, s, s.txns[id])
 	if next == nil {
 		answer(verdict)
 		return
@@ -201,25 +201,12 @@ func (c *Coordinator) InitProducerID(ctx context.Context, r *InitRequest) (Produ
 	fresh := int64(noFreshID)
 	for {
 		var given Producer
-		err := c.change(ctx, r.TransactionalID, func(now time.Time, s *shard, t *Transaction) (*metadata, error) {
-			if t == nil && fresh == noFreshID {
-				return nil, errNeedsID
-			}
-			if t == nil {
-				t = newTransaction(r.TransactionalID, fresh, now.UnixMilli())
-				s.txns[t.id] = t
-			}
-			next, err := t.Init(now, r, fresh)
-			if next != nil {
-				given = next.Producer
-			}
-			return next, err
-		})
-		if !errors.Is(err, errNeedsID) {
-			if err != nil {
-				return NoProducer, err
-			}
+		err := c.change(ctx, r.TransactionalID, initialize(r, fresh, &given))
+		if err == nil {
 			return given, nil
+		}
+		if !errors.Is(err, errNeedsID) {
+			return NoProducer, err
 		}
 		// The ids come from the controller, for which the loop cannot wait.
 		if fresh, err = c.options.IDs.Next(ctx); err != nil {
@@ -228,36 +215,51 @@ func (c *Coordinator) InitProducerID(ctx context.Context, r *InitRequest) (Produ
 	}
 }
 
-// AddPartitions has the producer's transaction include partitions, and begins it with the first.
-func (c *Coordinator) AddPartitions(ctx context.Context, id string, p Producer, partitions []protocol.TopicPartition) error {
-	return c.change(ctx, id, func(now time.Time, _ *shard, t *Transaction) (*metadata, error) {
+// initialize makes the id when its first producer comes.
+func initialize(r *InitRequest, fresh int64, given *Producer) event {
+	return func(now time.Time, s *shard, t *Transaction) (*metadata, error) {
+		if t == nil && fresh == noFreshID {
+			return nil, errNeedsID
+		}
+		if t == nil {
+			t = newTransaction(r.TransactionalID, fresh, now.UnixMilli())
+			s.txns[t.id] = t
+		}
+		next, err := t.Init(now, r, fresh)
+		if next != nil {
+			*given = next.Producer
+		}
+		return next, err
+	}
+}
+
+// known is an event of ids that have a producer.
+func known(e func(now time.Time, t *Transaction) (*metadata, error)) event {
+	return func(now time.Time, _ *shard, t *Transaction) (*metadata, error) {
 		if t == nil {
 			return nil, kerr.InvalidProducerIDMapping
 		}
-		return t.AddPartitions(now, p, partitions)
-	})
+		return e(now, t)
+	}
+}
+
+// AddPartitions has the producer's transaction include partitions, and begins it with the first.
+func (c *Coordinator) AddPartitions(ctx context.Context, id string, p Producer, partitions []protocol.TopicPartition) error {
+	return c.change(ctx, id, known(func(now time.Time, t *Transaction) (*metadata, error) { return t.AddPartitions(now, p, partitions) }))
 }
 
 // End commits or aborts the producer's transaction. It returns when that is decided for good; the markers follow.
 func (c *Coordinator) End(ctx context.Context, id string, p Producer, commit bool) error {
-	return c.change(ctx, id, func(now time.Time, _ *shard, t *Transaction) (*metadata, error) {
-		if t == nil {
-			return nil, kerr.InvalidProducerIDMapping
-		}
-		return t.End(now, p, commit)
-	})
+	return c.change(ctx, id, known(func(now time.Time, t *Transaction) (*metadata, error) { return t.End(now, p, commit) }))
 }
 
 // Verify returns for each partition whether the producer's open transaction includes it.
 func (c *Coordinator) Verify(ctx context.Context, id string, p Producer, partitions []protocol.TopicPartition) []error {
 	var errs []error
-	err := c.change(ctx, id, func(_ time.Time, _ *shard, t *Transaction) (_ *metadata, err error) {
-		if t == nil {
-			return nil, kerr.InvalidProducerIDMapping
-		}
+	err := c.change(ctx, id, known(func(_ time.Time, t *Transaction) (_ *metadata, err error) {
 		errs, err = t.Verify(p, partitions)
 		return nil, err
-	})
+	}))
 	if err != nil {
 		return fill(len(partitions), err)
 	}

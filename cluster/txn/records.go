@@ -92,7 +92,7 @@ func parseMetadata(b []byte) (metadata, error) {
 	m.updatedAt, m.startedAt = v.Int64(), v.Int64()
 	v.tags()
 	switch {
-	case v.Complete() != nil || m.ID < 0:
+	case v.Complete() != nil || m.ID < 0 || m.Epoch < 0:
 		return metadata{}, fmt.Errorf("read value %x: %w", b, errCut)
 	case !m.state.inLog():
 		return metadata{}, fmt.Errorf("read state %d: %w", int8(m.state), errVersion)

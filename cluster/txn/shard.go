@@ -67,6 +67,15 @@ type flight struct {
 	o    outcome
 }
 
+// await waits until it is known what became of the batch. Without enough replicas in sync it is committed all the same; with other errors
+// it is for the next leader to say.
+func (f *flight) await(ctx context.Context) {
+	if f.wait != nil {
+		f.o.err = f.wait(ctx)
+	}
+	f.o.logged = f.o.err == nil || is(f.o.err, kerr.NotEnoughReplicasAfterAppend)
+}
+
 // outcome is what became of a batch. With an error it may be in the log all the same, and not as safe as was asked for.
 type outcome struct {
 	logged bool
@@ -135,11 +144,7 @@ func (s *shard) commit() {
 		case <-s.ctx.Done():
 			return
 		case f := <-s.inFlight:
-			if f.wait != nil {
-				f.o.err = f.wait(s.ctx)
-			}
-			// Without replicas in sync it is committed all the same; with other errors it is for the next leader to say.
-			f.o.logged = f.o.err == nil || is(f.o.err, kerr.NotEnoughReplicasAfterAppend)
+			f.await(s.ctx)
 			select {
 			case s.landed <- f:
 			case <-s.ctx.Done():

@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"cluster/peer":               {"cluster", "cluster/replica", "protocol"}, // replica for what fetchers ask and are answered
 	"cluster/txn":                {"cluster", "protocol"},
 	"handlers":                   {"cluster", "cluster/admin", "cluster/config", "cluster/controller", "cluster/group", "cluster/metastore", "cluster/replica", "cluster/txn", "log", "protocol"},
-	"server":                     {"handlers", "cluster", "cluster/admin", "cluster/config", "cluster/controller", "cluster/group", "cluster/metastore", "cluster/peer", "cluster/replica", "cluster/txn", "cluster/txn", "log", "log/vfs", "protocol"},
+	"server":                     {"handlers", "cluster", "cluster/admin", "cluster/config", "cluster/controller", "cluster/group", "cluster/metastore", "cluster/peer", "cluster/replica", "cluster/txn", "log", "log/vfs", "protocol"},
 	"server/servertest":          {"server", "cluster/config", "cluster/metastore", "log/vfs"},
 	"cmd/gokafka":                {"server", "cluster/config", "log", "log/vfs", "protocol"},
 }
