@@ -89,7 +89,9 @@ func newDialogue(t *testing.T) *dialogue {
 	return d
 }
 
-func (d *dialogue) say(format string, a ...any) { d.replies = append(d.replies, fmt.Sprintf(format, a...)) }
+func (d *dialogue) say(format string, a ...any) {
+	d.replies = append(d.replies, fmt.Sprintf(format, a...))
+}
 
 // do carries out one command: a verb and its arguments.
 func (d *dialogue) do(line string) []string {
