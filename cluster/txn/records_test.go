@@ -129,19 +129,19 @@ func TestLoad(t *testing.T) {
 		}
 		return b
 	}
-	log := batch(record("a", &metadata{timeoutMillis: 1}), record("b", &metadata{timeoutMillis: 2}))
-	log = append(log, batch(record("a", &metadata{timeoutMillis: 3}))...)
-	log = append(log, batch(record("b", nil), protocol.Record{Value: []byte{0}}, protocol.Record{Key: []byte{0, 9}},
+	stored := batch(record("a", &metadata{timeoutMillis: 1}), record("b", &metadata{timeoutMillis: 2}))
+	stored = append(stored, batch(record("a", &metadata{timeoutMillis: 3}))...)
+	stored = append(stored, batch(record("b", nil), protocol.Record{Value: []byte{0}}, protocol.Record{Key: []byte{0, 9}},
 		protocol.Record{Key: appendKey(nil, "a"), Value: []byte{0, 9}})...)
 	l := loader{logger: zerolog.Nop(), txns: map[string]*Transaction{}}
-	if err := l.add(log); err != nil {
+	if err := l.add(stored); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.txns) != 1 || l.txns["a"] == nil || l.txns["a"].timeoutMillis != 3 {
 		t.Errorf("%+v", l.txns)
 	}
-	log[16] = 7
-	if err := l.add(log); err == nil {
+	stored[16] = 7
+	if err := l.add(stored); err == nil {
 		t.Error("no error from a log that is none")
 	}
 }
