@@ -274,3 +274,37 @@ func TestDirectoryFails(t *testing.T) {
 		}
 	})
 }
+
+// silentFetchers follow nobody.
+type silentFetchers struct{}
+
+func (silentFetchers) Follow([]Following)                 {}
+func (silentFetchers) Unfollow([]protocol.TopicPartition) {}
+func (silentFetchers) StopIdle()                          {}
+
+// BenchmarkRoleChange has a broker take over 1000 partitions, and lose them again; creating them is measured apart.
+func BenchmarkRoleChange(b *testing.B) {
+	const n = 1000
+	m := newBrokerOn(b, vfs.OS{}, b.TempDir(), func(o *Options) { o.Fetchers = silentFetchers{} })
+	m.live(1, 2)
+	change := func(epoch cluster.LeaderEpoch, leader cluster.BrokerID) {
+		r := &cluster.LeaderAndISRRequest{ControllerID: 1, ControllerEpoch: 1}
+		for i := range n {
+			s := led(epoch, cluster.PartitionEpoch(epoch), ids(leader, 3-leader), ids(leader, 3-leader))
+			s.Partition = int32(i)
+			r.States = append(r.States, *s)
+		}
+		if resp := m.ApplyLeaderAndISR(r); resp.Err != nil || len(resp.Partitions) > 0 {
+			b.Fatal(resp)
+		}
+	}
+	began := time.Now()
+	change(0, 1)
+	b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "create-ms")
+	epoch := cluster.LeaderEpoch(0)
+	for b.Loop() {
+		change(epoch+1, 2)
+		change(epoch+2, 1)
+		epoch += 2
+	}
+}
