@@ -226,6 +226,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		LagTimeMax:         v.Millis("replica.lag.time.max.ms"),
 		CheckpointInterval: v.Millis("replica.high.watermark.checkpoint.interval.ms"),
 		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
+		Syncing:            replica.Syncing(v.String("gokafka.isr.sync")),
 		Listener:           leadership, Logger: b.logger,
 	}
 	b.chief = &chief{id: b.id(), dial: b.dialController}

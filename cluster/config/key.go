@@ -76,7 +76,7 @@ func (t table) names() []string {
 }
 
 var (
-	brokers = newTable(brokerKeys)
+	brokers = newTable(slices.Concat(brokerKeys, ownKeys))
 	topics  = newTable(topicKeys)
 
 	brokerNames = brokers.names()

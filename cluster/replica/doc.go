@@ -32,5 +32,26 @@
 //   - It does not move while the ISR is below min.insync.replicas.
 //   - A follower's progress counts only if it fetched in the leader's own epoch, and not when it must truncate first.
 //   - A follower joins the ISR only when it has all that is committed and the start of the leader's epoch (KIP-320).
+//   - While the leader may be the last in sync of several replicas, the high watermark does not pass what is on its disk, and it proposes
+//     to be the last only after a sync (below).
 //   - The ISR changes by AlterPartition only (KIP-497); this package never writes partition state itself.
+//
+// # The last in sync and power loss
+//
+// In Apache Kafka a record is committed when all in-sync replicas have it in memory. That survives the power loss of one of them, because
+// a replica that comes back leaves the ISR, unless it was the last in it: then it leads, has lost its tail, and the others cut theirs to match,
+// also what they had (KIP-966). Kafka closed this for KRaft with another protocol. Here the wire and the znodes stay as they are, and the
+// leader syncs its log at the one moment that matters, by the setting gokafka.isr.sync:
+//
+//	none  as Apache
+//	last  while the ISR is, or by a proposal under way may be, this leader alone: before it proposes that; as soon as it is elected
+//	      so or told so; and from then on before anything more is committed
+//	min   the same while the ISR is not larger than min.insync.replicas
+//
+// With last, what was committed is lost only if the last replica loses power before it can have heard that it is the last: when another
+// has crashed, that is until the controller has noticed and told. With min the leader's copy is always on disk before that can begin; what
+// remains is a leader that dies together with its last follower before that follower, elected, has synced, which is two power
+// losses at once, more than min.insync.replicas=2 promises. Appends that come during a sync share the next. No sync happens while more
+// replicas are in sync, or in partitions that have one replica only. It is of no use after an unclean election, and none is
+// needed after an unclean restart: what was committed is on the disk of the last in sync.
 package replica

@@ -287,7 +287,7 @@ func (p *Partition) progressedLocked(follower *Progress, at log.Position, logSta
 	follower.fetched(at, logStart, o.End.Offset, epoch, p.host.now())
 	e.proposal = p.core.expansion(follower, o.HighWatermark.Offset, image)
 	if before.End.Offset != at.Offset {
-		e.highWatermarkMoved = p.raiseHighWatermarkLocked(p.host.now)
+		p.raiseHighWatermarkLocked(&e)
 	}
 	if before.LogStart != logStart {
 		e.lowWatermark = p.core.lowWatermark(o.Start, image)

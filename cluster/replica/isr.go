@@ -44,6 +44,14 @@ func (s *isr) maximalSize() int {
 	return len(s.committed)
 }
 
+// minimalSize counts the members that are in sync whatever becomes of the proposal.
+func (s *isr) minimalSize() int {
+	if s.pending != nil {
+		return min(len(s.committed), len(s.pending.isr))
+	}
+	return len(s.committed)
+}
+
 // maximalContains reports whether a replica must be waited for.
 func (s *isr) maximalContains(id cluster.BrokerID) bool {
 	return s.contains(id) || s.pending != nil && s.pending.joins == id

@@ -30,6 +30,7 @@ type Options struct {
 	LagTimeMax         time.Duration // replica.lag.time.max.ms
 	CheckpointInterval time.Duration // replica.high.watermark.checkpoint.interval.ms
 	RackAware          bool          // replica.selector.class is the RackAwareReplicaSelector
+	Syncing            Syncing       // gokafka.isr.sync; the zero value is SyncNever
 
 	Proposer proposer // takes ISR changes to the controller; nil: this broker is alone
 	Fetchers fetchers // copies what other brokers lead; nil: this broker is alone
@@ -87,6 +88,7 @@ type Manager struct {
 	controllerEpoch cluster.ControllerEpoch
 
 	alter   *alterPartition
+	syncer  syncer
 	closing chan struct{}
 	closed  sync.Once
 	wg      sync.WaitGroup
@@ -107,6 +109,8 @@ func New(o Options) *Manager {
 	h.image.Store(cluster.NewMetadata(o.ClusterID))
 	m.alter = newAlterPartition(o.Proposer, o.BrokerID, o.Logger)
 	h.propose = m.alter.propose
+	h.syncing, h.sync = o.Syncing, m.syncer.ask
+	m.syncer.start()
 	m.start(o.CheckpointInterval)
 	return m
 }
@@ -137,6 +141,7 @@ func (m *Manager) Close() {
 	m.closed.Do(func() {
 		close(m.closing)
 		m.alter.close()
+		m.syncer.close()
 		m.wg.Wait()
 		m.checkpoint()
 	})

@@ -23,8 +23,10 @@ type host struct {
 	logs    *log.Manager
 	config  func(topic string) *log.Config
 	propose func(*Partition, *proposal) // hands an ISR change to the controller's queue; must not block
+	sync    func(*Partition, *proposal) // has the log synced, then the change proposed, if any; must not block
 	logger  zerolog.Logger
 
+	syncing   Syncing
 	rackAware bool // consumers are sent to replicas in their rack
 }
 
@@ -39,6 +41,8 @@ type Partition struct {
 	mu   sync.RWMutex // read-locked by appends: they change the log, whose own lock orders them, but not the core
 	core core
 	log  *log.Log // nil until the first LeaderAndIsr made or found it
+	// synced is how far the log was synced in this leader epoch, when that matters (mustSyncLocked).
+	synced log.Position
 
 	view     atomic.Pointer[View]
 	watchers watchers
@@ -61,6 +65,7 @@ type effects struct {
 	endMoved, highWatermarkMoved, roleChanged bool
 	lowWatermark                              int64 // raised to; 0: no change
 	proposal                                  *proposal
+	sync                                      bool // the log must be synced, before the proposal goes out
 }
 
 func newPartition(h *host, tp protocol.TopicPartition) *Partition {
@@ -105,7 +110,9 @@ func (p *Partition) apply(e effects) {
 	if e.lowWatermark > 0 {
 		p.watchers.lowWatermarkMoved(e.lowWatermark)
 	}
-	if e.proposal != nil {
+	if e.sync {
+		p.host.sync(p, e.proposal)
+	} else if e.proposal != nil {
 		p.host.propose(p, e.proposal)
 	}
 }
@@ -156,20 +163,25 @@ func (p *Partition) append(records []byte, acks int16, o log.AppendOptions) (a A
 	}
 	a.AppendInfo = info
 	e.endMoved = true
-	e.highWatermarkMoved = p.raiseHighWatermarkLocked(p.host.now)
+	p.raiseHighWatermarkLocked(&e)
 	a.Committed = p.log.HighWatermark().Offset > a.LastOffset
 	return a, e, nil
 }
 
 // raiseHighWatermarkLocked moves the high watermark as far as the replicas that count have come. The log only lets it
-// rise, so two appends may do this at once. The clock is read only if there are replicas to judge.
-func (p *Partition) raiseHighWatermarkLocked(now func() time.Time) bool {
-	var t time.Time
+// rise, so two appends may do this at once. The clock is read only if there are replicas to judge. What must be synced
+// before it counts has to wait for that.
+func (p *Partition) raiseHighWatermarkLocked(e *effects) {
+	var now time.Time
 	if len(p.core.followers) > 0 {
-		t = now()
+		now = p.host.now()
 	}
-	end, ok := p.core.committedEnd(p.log.LogEndOffset(), p.log.Config().MinInSyncReplicas, p.host.image.Load(), t)
-	return ok && p.log.RaiseHighWatermark(end)
+	e.sync = p.unsyncedLocked()
+	end, ok := p.core.committedEnd(p.log.LogEndOffset(), p.log.Config().MinInSyncReplicas, p.host.image.Load(), now)
+	if ok && end.Offset > p.synced.Offset && p.mustSyncLocked() {
+		end = p.synced
+	}
+	e.highWatermarkMoved = ok && p.log.RaiseHighWatermark(end)
 }
 
 // acked judges an acks=all append whose last offset is below required: nil done when the high watermark has not got
@@ -222,7 +234,8 @@ func (p *Partition) lead(s *cluster.PartitionState) (applied bool, e effects, er
 			return true, e, fmt.Errorf("record start of epoch %d of %s: %w", s.LeaderEpoch, p, err)
 		}
 	}
-	p.raiseHighWatermarkLocked(p.host.now)
+	p.synced = log.Position{}
+	p.raiseHighWatermarkLocked(&e)
 	e.roleChanged = true
 	return true, e, nil
 }
@@ -306,7 +319,7 @@ func (p *Partition) topicID() protocol.TopicID {
 // it finds it without a log.
 func (p *Partition) leave() {
 	p.mu.Lock()
-	p.log = nil
+	p.log, p.synced = nil, log.Position{}
 	p.core = newCore(p.host.id, p.host.lagMax)
 	p.publishLocked()
 	p.mu.Unlock()
@@ -319,6 +332,7 @@ func (p *Partition) shrinkISR() {
 	var e effects
 	if p.log != nil {
 		e.proposal = p.core.shrinking(p.log.LogEndOffset().Offset, p.host.now())
+		e.sync = e.proposal != nil && p.unsyncedLocked()
 	}
 	p.mu.Unlock()
 	p.apply(e)
@@ -330,7 +344,7 @@ func (p *Partition) proposalAnswered(pr *proposal, r cluster.AlterPartitionResul
 	var e effects
 	changed, again := p.core.answered(pr, r)
 	if changed && p.log != nil && p.core.isLeader() {
-		e.highWatermarkMoved = p.raiseHighWatermarkLocked(p.host.now)
+		p.raiseHighWatermarkLocked(&e)
 		p.publishLocked()
 	}
 	p.mu.Unlock()
