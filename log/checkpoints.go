@@ -35,25 +35,30 @@ func (c *checkpoints) adopt(v *volume, points offsetCheckpoint) {
 	c.known[v] = points
 }
 
-func (c *checkpoints) write(v *volume, name string, offset func(*Log) (int64, bool)) (offsetCheckpoint, error) {
-	if err := v.check(); err != nil {
-		return nil, err
-	}
+// collect asks the logs of a volume.
+func (c *checkpoints) collect(v *volume, offset func(*Log) (int64, bool)) offsetCheckpoint {
 	points := offsetCheckpoint{}
 	for _, l := range c.logs.on(v) {
 		if o, ok := offset(l); ok {
 			points[l.tp] = o
 		}
 	}
+	return points
+}
+
+func (c *checkpoints) write(v *volume, name string, points offsetCheckpoint) error {
+	if err := v.check(); err != nil {
+		return err
+	}
 	file := checkpointFile{v, name}
 	if last, ok := c.written[file]; ok && maps.Equal(last, points) {
-		return points, nil
+		return nil
 	}
 	if err := points.write(v.fs, v.path, name); err != nil {
-		return nil, v.report("write "+name, err)
+		return v.report("write "+name, err)
 	}
 	c.written[file] = points
-	return points, nil
+	return nil
 }
 
 // writeRecoveryPoints says up to where each log is durable.
@@ -63,31 +68,38 @@ func (c *checkpoints) writeRecoveryPoints(v *volume) error {
 	return c.writeRecoveryPointsLocked(v)
 }
 
+// writeRecoveryPointsLocked first makes sure of what moves a recovery point without a flush: that a log's start moved, and that the segments
+// below it are gone. Else a power cut could leave a segment that was never flushed below the recovery point, where nobody looks.
 func (c *checkpoints) writeRecoveryPointsLocked(v *volume) error {
-	points, err := c.write(v, recoveryPointFile, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
-	if err == nil {
-		c.known[v] = points
+	points := c.collect(v, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
+	for _, l := range c.logs.on(v) {
+		if err := l.syncRetired(); err != nil {
+			return err
+		}
 	}
-	return err
+	if err := c.writeStartsLocked(v); err != nil {
+		return err
+	}
+	if err := c.write(v, recoveryPointFile, points); err != nil {
+		return err
+	}
+	c.known[v] = points
+	return nil
 }
 
-// writeStarts says where the logs begin whose first segment begins earlier.
-func (c *checkpoints) writeStarts(v *volume) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, err := c.write(v, logStartOffsetFile, func(l *Log) (int64, bool) {
+// writeStartsLocked says where the logs begin whose first segment begins earlier.
+func (c *checkpoints) writeStartsLocked(v *volume) error {
+	return c.write(v, logStartOffsetFile, c.collect(v, func(l *Log) (int64, bool) {
 		start := l.LogStartOffset()
 		return start, start > (*l.segments.Load())[0].base
-	})
-	return err
+	}))
 }
 
 // writeHighWatermarks says up to where each log is committed.
 func (c *checkpoints) writeHighWatermarks(v *volume) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, err := c.write(v, highWatermarkFile, func(l *Log) (int64, bool) { return l.HighWatermark().Offset, true })
-	return err
+	return c.write(v, highWatermarkFile, c.collect(v, func(l *Log) (int64, bool) { return l.HighWatermark().Offset, true }))
 }
 
 // lower writes the recovery points if the file has a higher one of the log.
@@ -108,9 +120,6 @@ func (c *checkpoints) forget(v *volume, tp protocol.TopicPartition) error {
 	c.mu.Unlock()
 	if !stale {
 		return nil
-	}
-	if err := c.writeStarts(v); err != nil {
-		return err
 	}
 	return c.writeRecoveryPoints(v)
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gokafka/log"
@@ -487,4 +488,47 @@ func TestNoDescriptors(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Case 54: what was deleted before it was ever flushed does not come back, broken, below the recovery point, when the power is cut
+// after a checkpoint.
+func TestDeletedBeforeFlushedStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		m := open(t, mem, smallSegments)
+		defer m.Close()
+		l, err := m.Create(partition, log.CreateOptions{IsNew: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			appendBatch(t, l, 0, protocol.BatchOptions{}, "value", "value")
+		}
+		l.RaiseHighWatermark(l.LogEndOffset())
+		l.SetConfig(expired())
+		if n, err := l.DeleteOldSegments(); n != 1 || err != nil {
+			t.Fatalf("%d segments deleted: %v", n, err)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if point := l.RecoveryPoint(); point != 10 {
+			t.Fatalf("recovery point %d", point)
+		}
+		for seed := range uint64(200) {
+			after, err := tryOpen(mem.Crash(rand.New(rand.NewPCG(seed, 1)), 0.5), smallSegments)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if err := after.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// expired is a configuration that keeps nothing.
+func expired() *log.Config {
+	c := log.DefaultConfig()
+	c.RetentionBytes = 0
+	return c
 }

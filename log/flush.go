@@ -115,6 +115,17 @@ func (l *Log) replaceFile(name string, content []byte) error {
 	return err
 }
 
+// syncRetired makes sure that segments which were removed stay so.
+func (l *Log) syncRetired() error {
+	if l.retired.Load() || !l.retiredSome.Swap(false) {
+		return nil
+	}
+	if err := ignoreMissing(l.dir.fs.SyncDir(l.dir.dirPath())); err != nil {
+		return l.storage("sync the directory of", err)
+	}
+	return nil
+}
+
 // flushIfDue flushes when flush.ms has passed since the last time.
 func (l *Log) flushIfDue() error {
 	l.mu.Lock()

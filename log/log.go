@@ -47,9 +47,10 @@ type Log struct {
 	lastFlush     time.Time
 	closed        bool
 
-	flushMu sync.Mutex  // one flush at a time
-	renamed atomic.Bool // a file was replaced since the directory was synced
-	retired atomic.Bool // the log is being deleted: whoever still works on its files may miss them
+	flushMu     sync.Mutex  // one flush at a time
+	renamed     atomic.Bool // a file was replaced since the directory was synced
+	retiredSome atomic.Bool // a segment was removed since the directory was synced
+	retired     atomic.Bool // the log is being deleted: whoever still works on its files may miss them
 }
 
 // Offsets is one consistent look at a log's marks: Start ≤ LastStable ≤ HighWatermark ≤ End.

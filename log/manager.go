@@ -412,7 +412,7 @@ func (m *Manager) checkpoint() {
 		}
 	}
 	for _, v := range m.volumes {
-		if err := errors.Join(m.checkpoints.writeRecoveryPoints(v), m.checkpoints.writeStarts(v)); err != nil {
+		if err := m.checkpoints.writeRecoveryPoints(v); err != nil {
 			m.host.logger.Error().Err(err).Str("dir", v.path).Msg("checkpoint could not be written")
 		}
 	}

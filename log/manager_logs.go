@@ -260,7 +260,7 @@ func (m *Manager) closeLogs() error {
 
 func (m *Manager) closeVolume(v *volume) error {
 	for _, write := range []func(*volume) error{
-		m.checkpoints.writeRecoveryPoints, m.checkpoints.writeStarts, m.checkpoints.writeHighWatermarks,
+		m.checkpoints.writeRecoveryPoints, m.checkpoints.writeHighWatermarks,
 	} {
 		if err := write(v); err != nil {
 			return err

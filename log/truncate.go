@@ -142,6 +142,7 @@ func (l *Log) retireLocked(segments []*Segment) error {
 		}
 	}
 	if len(files) > 0 {
+		l.retiredSome.Store(true)
 		l.host.worker.remove(l.Config().FileDeleteDelayMs, l.dir.volume, files...)
 	}
 	return nil
