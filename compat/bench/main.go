@@ -46,6 +46,13 @@ func main() {
 	only := flag.String("only", ".", "run the scenarios whose names match this expression")
 	out := flag.String("out", "../docs/benchmarks.md", "where to write the table")
 	flag.Parse()
+	if flag.Arg(0) == floorArgument {
+		if err := runFloor(flag.Arg(1)); err != nil {
+			fmt.Fprintln(os.Stderr, "floor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*rounds, *size<<20, *only, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -65,7 +72,7 @@ func run(rounds int, size int64, only, out string) error {
 	s := settings{rounds: rounds, size: size, only: expression, dir: dir}
 	var t table
 	began := time.Now()
-	for _, part := range []func(settings, *table) error{throughput, starts, partitions, connections} {
+	for _, part := range []func(settings, *table) error{floor, throughput, starts, partitions, connections} {
 		if err := part(s, &t); err != nil {
 			return err
 		}

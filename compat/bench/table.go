@@ -16,6 +16,7 @@ import (
 type table struct {
 	loads []loadRow
 	rows  []row
+	floor *[2]float64 // processor seconds per GB of the bare loops, in and out
 }
 
 // loadRow is one throughput scenario: the medians of the two brokers.
@@ -75,6 +76,7 @@ kernel's high-water mark of the resident set during a run. "make bench" renews t
 func (t *table) write(path string, s settings, took time.Duration) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, preface, machine(), s.rounds, s.size>>20, apache.Version, took.Round(time.Second))
+	b.WriteString(t.floorText())
 	if len(t.loads) > 0 {
 		b.WriteString("| Load, 1 broker | MiB/s Apache | MiB/s gokafka | ratio | CPU s/GB Apache | CPU s/GB gokafka | ratio | goal | peak MB Apache | peak MB gokafka |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	}
