@@ -16,6 +16,7 @@ import (
 // ZooKeeper is a server on loopback, run from the jars that come with Kafka.
 type ZooKeeper struct {
 	Addr    string
+	dir     string
 	process *process.Process
 }
 
@@ -25,29 +26,35 @@ func StartZooKeeper(dir string) (*ZooKeeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	z := &ZooKeeper{Addr: fmt.Sprintf("127.0.0.1:%d", port), dir: dir}
 	settings := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n",
 		filepath.Join(dir, "data"), port)
-	file := filepath.Join(dir, "zookeeper.properties")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create ZooKeeper's directory: %w", err)
 	}
-	if err := os.WriteFile(file, []byte(settings), 0o644); err != nil {
+	if err := os.WriteFile(z.settingsFile(), []byte(settings), 0o644); err != nil {
 		return nil, fmt.Errorf("write ZooKeeper's settings: %w", err)
 	}
+	return z, z.Start()
+}
+
+func (z *ZooKeeper) settingsFile() string { return filepath.Join(z.dir, "zookeeper.properties") }
+
+// Start starts the server again after Stop, at the same address and with its data.
+func (z *ZooKeeper) Start() error {
 	flags := []string{"-Xmx256M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"}
-	cmd, err := java(Version, "broker", flags, "org.apache.zookeeper.server.ZooKeeperServerMain", file)
+	cmd, err := java(Version, "broker", flags, "org.apache.zookeeper.server.ZooKeeperServerMain", z.settingsFile())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	z := &ZooKeeper{Addr: fmt.Sprintf("127.0.0.1:%d", port)}
-	if z.process, err = process.Start(cmd, filepath.Join(dir, "zookeeper.out")); err != nil {
-		return nil, err
+	if z.process, err = process.Start(cmd, filepath.Join(z.dir, "zookeeper.out")); err != nil {
+		return err
 	}
 	if err := z.process.Await(60*time.Second, z.ready); err != nil {
 		z.process.Kill()
-		return nil, fmt.Errorf("start ZooKeeper: %w", err)
+		return fmt.Errorf("start ZooKeeper: %w", err)
 	}
-	return z, nil
+	return nil
 }
 
 // ready asks for the server's state. An open port is not enough: a session that is asked for too early is never answered.
@@ -70,5 +77,11 @@ func (z *ZooKeeper) ready() error {
 	return err
 }
 
-// Stop ends the server.
+// Pause stops the server as SIGSTOP does, until Resume: it answers nobody, and no session expires.
+func (z *ZooKeeper) Pause() { z.process.Pause() }
+
+// Resume has a paused server go on.
+func (z *ZooKeeper) Resume() { z.process.Resume() }
+
+// Stop ends the server at once. What it has acknowledged is in its log.
 func (z *ZooKeeper) Stop() { z.process.Kill() }

@@ -114,19 +114,25 @@ var (
 	nodePackages   = []string{"kafkajs@2.2.4"}
 )
 
+// Python is an interpreter that has the Python clients.
+func Python() (string, error) {
+	packages, err := cache.Dir("python", fmt.Sprint(pythonPackages), func(dir string) error {
+		if err := run(dir, "python3", "-m", "venv", "venv"); err != nil {
+			return err
+		}
+		return run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...)
+	})
+	return filepath.Join(packages, "venv", "bin", "python"), err
+}
+
 func python(library string) func() ([]string, error) {
 	return func() ([]string, error) {
-		packages, err := cache.Dir("python", fmt.Sprint(pythonPackages), func(dir string) error {
-			if err := run(dir, "python3", "-m", "venv", "venv"); err != nil {
-				return err
-			}
-			return run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...)
-		})
+		interpreter, err := Python()
 		if err != nil {
 			return nil, err
 		}
 		driver, err := written("python/driver.py")
-		return []string{filepath.Join(packages, "venv", "bin", "python"), filepath.Join(driver, "driver.py"), library}, err
+		return []string{interpreter, filepath.Join(driver, "driver.py"), library}, err
 	}
 }
 

@@ -4,10 +4,8 @@ package cluster
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,14 +21,17 @@ import (
 	"gokafka/compat/apache"
 	"gokafka/compat/gokafka"
 	"gokafka/compat/load"
+	"gokafka/compat/process"
 )
 
 // Cluster is some brokers in one ZooKeeper.
 type Cluster struct {
-	t       *testing.T
-	Brokers map[int32]*gokafka.Broker
-	admin   *kadm.Client
-	clients map[int32]*kgo.Client // each of one broker
+	t         *testing.T
+	Brokers   map[int32]*gokafka.Broker
+	zookeeper *apache.ZooKeeper
+	admin     *kadm.Client
+	clients   map[int32]*kgo.Client // each of one broker
+	network   *network              // nil if brokers reach each other and ZooKeeper directly
 }
 
 // sessionTimeout is short, so that the dead are noticed soon, and long enough for a machine that is busy.
@@ -39,26 +40,43 @@ const sessionTimeout = "3000"
 // Start starts ZooKeeper and brokers 1 to n for the length of a test.
 func Start(t *testing.T, n int32, own map[string]string) *Cluster {
 	t.Helper()
+	c := prepare(t)
+	c.begin(n, own)
+	return c
+}
+
+func prepare(t *testing.T) *Cluster {
+	t.Helper()
 	z, err := apache.StartZooKeeper(compat.Dir(t, "zookeeper"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(z.Stop)
-	c := &Cluster{t: t, Brokers: map[int32]*gokafka.Broker{}, clients: map[int32]*kgo.Client{}}
-	for id := int32(1); id <= n; id++ {
-		c.Brokers[id] = c.start(id, z.Addr+"/cluster", own)
-		c.clients[id] = load.Client(t, c.Brokers[id].Addr())
-	}
-	c.admin = kadm.NewClient(load.Client(t, c.Addrs()))
-	return c
+	return &Cluster{t: t, zookeeper: z, Brokers: map[int32]*gokafka.Broker{}, clients: map[int32]*kgo.Client{}}
 }
 
-func (c *Cluster) start(id int32, zookeeper string, own map[string]string) *gokafka.Broker {
+func (c *Cluster) begin(n int32, own map[string]string) {
 	c.t.Helper()
-	p := map[string]string{"broker.id": fmt.Sprint(id), "zookeeper.connect": zookeeper, "zookeeper.session.timeout.ms": sessionTimeout,
+	for id := int32(1); id <= n; id++ {
+		c.Brokers[id] = c.start(id, own)
+		c.clients[id] = load.Client(c.t, c.Brokers[id].Addr())
+	}
+	c.admin = kadm.NewClient(load.Client(c.t, c.Addrs()))
+}
+
+func (c *Cluster) start(id int32, own map[string]string) *gokafka.Broker {
+	c.t.Helper()
+	p := map[string]string{"broker.id": fmt.Sprint(id), "zookeeper.connect": c.zookeeper.Addr + "/cluster", "zookeeper.session.timeout.ms": sessionTimeout,
 		"offsets.topic.replication.factor": "3", "group.initial.rebalance.delay.ms": "0", "auto.leader.rebalance.enable": "false"}
+	addr, err := process.FreeAddr()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if c.network != nil {
+		maps.Copy(p, c.network.properties(c.t, id, addr, c.zookeeper.Addr))
+	}
 	maps.Copy(p, own)
-	b, err := gokafka.Start(gokafka.Options{Dir: compat.Dir(c.t, fmt.Sprintf("broker-%d", id)), Properties: p})
+	b, err := gokafka.Start(gokafka.Options{Dir: compat.Dir(c.t, fmt.Sprintf("broker-%d", id)), Addr: addr, Properties: p})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -89,17 +107,18 @@ func (c *Cluster) Create(topic string, partitions int32) {
 	}
 }
 
-// await tries until something holds; what depends on ZooKeeper's clock takes a while.
+// await tries until something holds; what depends on ZooKeeper's clock takes a while. Each try has seconds, so that a broker that
+// does not answer is asked again.
 func (c *Cluster) await(what string, holds func(ctx context.Context) error) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	var err error
-	for ctx.Err() == nil {
-		if err = holds(ctx); err == nil {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err = holds(ctx)
+		cancel()
+		if err == nil {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	c.t.Fatalf("%s: not within a minute: %v", what, err)
 }
@@ -173,36 +192,6 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// SameLogs checks that the brokers' copies of a topic are the same, file by file.
-func (c *Cluster) SameLogs(topic string) {
-	c.t.Helper()
-	sums := map[string]map[[sha256.Size]byte][]int32{}
-	for id := range c.Brokers {
-		for _, f := range c.segments(id, topic) {
-			content, err := os.ReadFile(f)
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			name := filepath.Join(filepath.Base(filepath.Dir(f)), filepath.Base(f))
-			if sums[name] == nil {
-				sums[name] = map[[sha256.Size]byte][]int32{}
-			}
-			sum := sha256.Sum256(content)
-			sums[name][sum] = append(sums[name][sum], id)
-		}
-	}
-	if len(sums) == 0 {
-		c.t.Fatalf("no files of %s", topic)
-	}
-	for name, copies := range sums {
-		for _, ids := range copies {
-			if len(ids) != len(c.Brokers) {
-				c.t.Errorf("%s is not the same everywhere, brokers %v have one version of it", name, ids)
-			}
-		}
-	}
-}
-
 // directories are those of a topic on a broker, without those that wait to be removed.
 func (c *Cluster) directories(id int32, topic string) []string {
 	c.t.Helper()
@@ -213,14 +202,16 @@ func (c *Cluster) directories(id int32, topic string) []string {
 	return slices.DeleteFunc(found, func(d string) bool { return filepath.Ext(d) != "" })
 }
 
-func (c *Cluster) segments(id int32, topic string) (all []string) {
+// committed checks that a group has committed everything.
+func (c *Cluster) committed(group, topic string, ends map[int32]int64) {
 	c.t.Helper()
-	for _, d := range c.directories(id, topic) {
-		files, err := filepath.Glob(filepath.Join(d, "*.log"))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		all = append(all, files...)
+	found, err := c.admin.FetchOffsets(context.Background(), group)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return all
+	for p, end := range ends {
+		if o, ok := found.Lookup(topic, p); !ok || o.At != end {
+			c.t.Errorf("%s-%d: group %s has committed %d, want %d", topic, p, group, o.At, end)
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // restart ends a broker with SIGKILL, lets the others go on for a while, and starts it again.
-func (c *Cluster) restart(id int32, l *load.Load, without int64) {
+func (c *Cluster) restart(id int32, l *load.Load, without int32) {
 	c.t.Helper()
 	c.Brokers[id].Kill()
 	l.AwaitAcked(c.t, without)

@@ -34,7 +34,7 @@ func TestKillUnderLoad(t *testing.T) {
 		create(t, b.Addr(), "load", 3)
 		l := load.Start(t, b.Addr(), "load")
 		for range kills {
-			l.AwaitAcked(t, 5000+rand.Int64N(5000))
+			l.AwaitAcked(t, 5000+rand.Int32N(5000))
 			b.Kill()
 			if err := b.Start(); err != nil {
 				t.Fatal(err)

@@ -77,11 +77,9 @@ func New(o Options) (*Broker, error) {
 	}
 	b := &Broker{options: o, bin: bin, addr: o.Addr}
 	if b.addr == "" {
-		port, err := process.FreePort()
-		if err != nil {
+		if b.addr, err = process.FreeAddr(); err != nil {
 			return nil, err
 		}
-		b.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create directory: %w", err)
@@ -166,6 +164,12 @@ func (b *Broker) Healthy() error {
 	}
 	return nil
 }
+
+// Pause stops the broker as SIGSTOP does, until Resume.
+func (b *Broker) Pause() { b.process.Pause() }
+
+// Resume has a paused broker go on.
+func (b *Broker) Resume() { b.process.Resume() }
 
 // Kill ends the broker with SIGKILL.
 func (b *Broker) Kill() { b.process.Kill() }

@@ -4,9 +4,7 @@ package load
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,56 +25,49 @@ func Client(t *testing.T, addrs string, opts ...kgo.Opt) *kgo.Client {
 
 // Load produces numbered values without pause until it is stopped, and keeps what was acknowledged.
 type Load struct {
+	Acked
 	client *kgo.Client
-	topic  string
-	acked  map[int]position // by number; written by the promise callbacks, which the client calls one after another
-	count  atomic.Int64
-	failed error
+	pace   time.Duration
 	stop   chan struct{}
 	done   chan struct{}
 }
 
-type position struct {
-	partition int32
-	offset    int64
-}
+// own is the number of the producer that runs in this process.
+const own = 0
 
 // Start begins to produce to a topic: idempotent, with acks=all, and without giving up.
 func Start(t *testing.T, addrs, topic string, opts ...kgo.Opt) *Load {
 	t.Helper()
+	return StartPaced(t, addrs, topic, 0, opts...)
+}
+
+// StartPaced is Start with a pause after each record.
+func StartPaced(t *testing.T, addrs, topic string, pace time.Duration, opts ...kgo.Opt) *Load {
+	t.Helper()
 	opts = append(opts, kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProducerLinger(time.Millisecond),
 		kgo.RecordRetries(1<<30), kgo.UnknownTopicRetries(-1), kgo.ProduceRequestTimeout(10*time.Second))
-	l := &Load{client: Client(t, addrs, opts...), topic: topic, acked: map[int]position{}, stop: make(chan struct{}), done: make(chan struct{})}
-	go l.run() // ends when finish closes stop
+	l := &Load{client: Client(t, addrs, opts...), pace: pace, stop: make(chan struct{}), done: make(chan struct{})}
+	go l.run() // ends when Finish closes stop
 	return l
 }
 
 func (l *Load) run() {
 	defer close(l.done)
-	for i := 0; ; i++ {
+	for i := int32(0); ; i++ {
 		select {
 		case <-l.stop:
 			return
 		default:
 		}
-		l.client.Produce(context.Background(), &kgo.Record{Value: fmt.Appendf(nil, "%d", i)}, func(r *kgo.Record, err error) {
+		l.client.Produce(context.Background(), &kgo.Record{Value: []byte(id{own, i}.String())}, func(r *kgo.Record, err error) {
 			if err != nil {
-				l.failed = errors.Join(l.failed, err)
+				l.Fail(err)
 				return
 			}
-			l.acked[i] = position{r.Partition, r.Offset}
-			l.count.Add(1)
+			l.Add(string(r.Value), Position{r.Partition, r.Offset})
 		})
-	}
-}
-
-// AwaitAcked waits until so many more records were acknowledged.
-func (l *Load) AwaitAcked(t *testing.T, more int64) {
-	t.Helper()
-	target := l.count.Load() + more
-	for end := time.Now().Add(2 * time.Minute); l.count.Load() < target; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("only %d records acknowledged, want %d", l.count.Load(), target)
+		if l.pace > 0 {
+			time.Sleep(l.pace)
 		}
 	}
 }
@@ -91,8 +82,8 @@ func (l *Load) Finish(t *testing.T) {
 	if err := l.client.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if l.failed != nil {
-		t.Fatalf("produce: %v", l.failed)
+	if err := l.Err(); err != nil {
+		t.Fatalf("produce: %v", err)
 	}
 }
 
@@ -118,51 +109,43 @@ func EndOffsets(t *testing.T, addrs, topic string) map[int32]int64 {
 }
 
 // ReadAll reads a topic from its start to its end.
-func ReadAll(t *testing.T, addrs, topic string) []*kgo.Record {
+func ReadAll(t *testing.T, addrs, topic string) (all []*kgo.Record) {
+	t.Helper()
+	Each(t, addrs, topic, func(r *kgo.Record) { all = append(all, r) })
+	return all
+}
+
+// Each goes through a topic from its start to its end.
+func Each(t *testing.T, addrs, topic string, visit func(r *kgo.Record)) {
 	t.Helper()
 	left := EndOffsets(t, addrs, topic)
 	c := Client(t, addrs, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	var all []*kgo.Record
 	for len(left) > 0 {
 		fetches := c.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			t.Fatal(err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			all = append(all, r)
+			visit(r)
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)
 			}
 		})
 	}
-	return all
 }
 
-// Verify checks that every acknowledged record is at its offset, that no number is there twice, and that offsets are dense.
+// Verify checks a topic that this load alone has filled.
 func (l *Load) Verify(t *testing.T, all []*kgo.Record) {
 	t.Helper()
-	found := map[int]position{}
-	next := map[int32]int64{}
+	var c Check
 	for _, r := range all {
-		if r.Offset != next[r.Partition] {
-			t.Fatalf("partition %d: offset %d after %d", r.Partition, r.Offset, next[r.Partition]-1)
-		}
-		next[r.Partition]++
-		var i int
-		if _, err := fmt.Sscan(string(r.Value), &i); err != nil {
-			t.Fatal(err)
-		}
-		if before, twice := found[i]; twice {
-			t.Fatalf("%d is at %v and at %d/%d", i, before, r.Partition, r.Offset)
-		}
-		found[i] = position{r.Partition, r.Offset}
+		c.Read(Position{r.Partition, r.Offset}, string(r.Value))
 	}
-	for i, at := range l.acked {
-		if found[i] != at {
-			t.Fatalf("%d was acknowledged at %v and is at %v", i, at, found[i])
-		}
+	if err := c.End(&l.Acked); err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("%d acknowledged, %d found", len(l.acked), len(found))
+	t.Logf("%d acknowledged, %d found", l.Count(), c.Found())
 }

@@ -22,7 +22,7 @@ type Process struct {
 	err  error         // how it ended, set before done is closed
 }
 
-// Start runs cmd in a new process group with its output appended to the file out.
+// Start runs cmd in a new process group with its output appended to the file out, except what cmd.Stdout takes already.
 func Start(cmd *exec.Cmd, out string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return nil, fmt.Errorf("create output directory: %w", err)
@@ -32,7 +32,9 @@ func Start(cmd *exec.Cmd, out string) (*Process, error) {
 		return nil, fmt.Errorf("open output: %w", err)
 	}
 	defer f.Close()
-	cmd.Stdout, cmd.Stderr = f, f
+	if cmd.Stderr = f; cmd.Stdout == nil {
+		cmd.Stdout = f
+	}
 	cmd.SysProcAttr = attributes()
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
@@ -44,6 +46,12 @@ func Start(cmd *exec.Cmd, out string) (*Process, error) {
 	}()
 	return p, nil
 }
+
+// Pause stops the whole group as SIGSTOP does. It goes on with Resume, and can be killed meanwhile.
+func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume has a paused group go on.
+func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 
 // PID is the id of the process and of its group.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
@@ -123,4 +131,10 @@ func FreePort() (int, error) {
 		return port, l.Close()
 	}
 	return 0, errors.New("no free port found")
+}
+
+// FreeAddr is a free port with loopback's address before it.
+func FreeAddr() (string, error) {
+	port, err := FreePort()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
