@@ -28,6 +28,10 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 compat-full: ## all compat cases with all clients, longer rounds
 	go -C compat test -timeout 60m -full ./...
 
+.PHONY: chaos
+chaos: ## ROUNDS (default 50) faults, chosen at random, of a cluster of three under load from three kinds of clients
+	go -C compat test -v -timeout 120m -run TestChaos ./cluster -chaos $(or $(ROUNDS),50)
+
 .PHONY: bench
 bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)
 	go -C compat run ./bench

@@ -21,6 +21,7 @@ var tools = map[string]string{
 	"get-offsets":          "org.apache.kafka.tools.GetOffsetShell",
 	"leader-election":      "org.apache.kafka.tools.LeaderElectionCommand",
 	"log-dirs":             "org.apache.kafka.tools.LogDirsCommand",
+	"metadata-quorum":      "org.apache.kafka.tools.MetadataQuorumCommand",
 	"producer-perf-test":   "org.apache.kafka.tools.ProducerPerformance",
 	"reassign-partitions":  "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"topics":               "org.apache.kafka.tools.TopicCommand",

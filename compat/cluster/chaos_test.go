@@ -145,7 +145,7 @@ func (ca *campaign) finish() {
 	ends := load.EndOffsets(t, ca.Addrs(), "load")
 	ca.group.AwaitEnds(t, ends)
 	ca.group.Finish(t)
-	ca.committed("readers", "load", ends)
+	ca.AwaitCommitted("readers", "load", ends)
 	var check load.Check
 	load.Each(t, ca.Addrs(), "load", func(r *kgo.Record) {
 		at := load.Position{Partition: r.Partition, Offset: r.Offset}

@@ -202,16 +202,19 @@ func (c *Cluster) directories(id int32, topic string) []string {
 	return slices.DeleteFunc(found, func(d string) bool { return filepath.Ext(d) != "" })
 }
 
-// committed checks that a group has committed everything.
-func (c *Cluster) committed(group, topic string, ends map[int32]int64) {
+// AwaitCommitted waits until a group's offsets are the ends of the partitions.
+func (c *Cluster) AwaitCommitted(group, topic string, ends map[int32]int64) {
 	c.t.Helper()
-	found, err := c.admin.FetchOffsets(context.Background(), group)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for p, end := range ends {
-		if o, ok := found.Lookup(topic, p); !ok || o.At != end {
-			c.t.Errorf("%s-%d: group %s has committed %d, want %d", topic, p, group, o.At, end)
+	c.await("offsets of group "+group, func(ctx context.Context) error {
+		found, err := c.admin.FetchOffsets(ctx, group)
+		if err != nil {
+			return err
 		}
-	}
+		for p, end := range ends {
+			if o, ok := found.Lookup(topic, p); !ok || o.At != end {
+				return fmt.Errorf("%s-%d: %d is committed, want %d", topic, p, o.At, end)
+			}
+		}
+		return nil
+	})
 }
