@@ -41,6 +41,7 @@ var (
 	errNotReplica       = fmt.Errorf("this broker is not in the assignment: %w", kerr.UnknownTopicOrPartition)
 	errNotDeletable     = fmt.Errorf("records cannot be deleted, cleanup.policy has no delete: %w", kerr.PolicyViolation)
 	errInternalTopic    = fmt.Errorf("topic is internal: %w", kerr.InvalidTopicException)
+	errNoProducer       = fmt.Errorf("marker without a producer: %w", kerr.UnknownServerError)
 	errNotInTransaction = fmt.Errorf("partition was not added to the transaction: %w", kerr.InvalidTxnState)
 	errNotLeaderReplica = fmt.Errorf("fetching broker is not a replica of the partition: %w", kerr.NotLeaderForPartition)
 )

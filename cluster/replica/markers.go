@@ -72,6 +72,9 @@ func (w *MarkerWriter) append(tp protocol.TopicPartition, m *cluster.TxnMarker) 
 	if !h.online() || h.partition.View().Log == nil {
 		return Appended{}, ErrUnknownPartition
 	}
+	if m.ProducerID < 0 || m.ProducerEpoch < 0 {
+		return Appended{}, errNoProducer
+	}
 	marker := protocol.Marker{Type: protocol.MarkerAbort, CoordinatorEpoch: m.CoordinatorEpoch}
 	if m.Commit {
 		marker.Type = protocol.MarkerCommit

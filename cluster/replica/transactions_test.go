@@ -95,7 +95,8 @@ func TestMarkersEndTransactions(t *testing.T) {
 		want   error
 	}{
 		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 3}, kerr.TransactionCoordinatorFenced},
-		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 4, ProducerEpoch: -1}, kerr.InvalidProducerEpoch},
+		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 4, ProducerEpoch: -1}, kerr.UnknownServerError},
+		{cluster.TxnMarker{ProducerID: -1, CoordinatorEpoch: 4}, kerr.UnknownServerError},
 		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 4}, nil},
 		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 5, ProducerEpoch: 1}, nil},
 		{cluster.TxnMarker{ProducerID: 7, CoordinatorEpoch: 5}, kerr.InvalidProducerEpoch},
