@@ -12,8 +12,8 @@ import (
 // core is the state of leadership and replication of one replica, as a pure machine: it reads no clock, opens nothing and
 // knows the log only by the positions that its caller passes. Partition guards it with a lock and carries out what it says.
 //
-// Its invariants, which check walks: the leader is in its own ISR, the ISR is within the assignment, and the three epochs
-// (controller, leader, partition) only grow.
+// Its invariants, which check walks: the leader is in its own ISR, something is known of each follower that is assigned or in
+// the ISR and of no other, and the three epochs (controller, leader, partition) only grow.
 type core struct {
 	self   cluster.BrokerID
 	lagMax time.Duration // replica.lag.time.max.ms
@@ -70,7 +70,7 @@ func (c *core) becomeLeader(s *cluster.PartitionState, end int64, now time.Time)
 	newEpoch := s.LeaderEpoch > c.leaderEpoch
 	c.take(s)
 	c.isr = isr{committed: slices.Clone(s.ISR)}
-	c.keepFollowers(s.Replicas)
+	c.keepFollowers()
 	if newEpoch {
 		c.epochStart = end
 		for i := range c.followers {
@@ -100,17 +100,26 @@ func (c *core) take(s *cluster.PartitionState) {
 		Replicas: slices.Clone(s.Replicas), Adding: slices.Clone(s.Adding), Removing: slices.Clone(s.Removing)}
 }
 
-// keepFollowers makes followers match the assignment, keeping what is known of those that stay.
-func (c *core) keepFollowers(replicas []cluster.BrokerID) {
+// keepFollowers makes followers match the assignment, keeping what is known of those that stay. A member of the ISR stays even
+// without being assigned: a reassignment takes it out of the one before the other, and as long as it may be elected it must have
+// what is committed.
+func (c *core) keepFollowers() {
 	var next []Progress
-	for _, id := range replicas {
-		if id == c.self {
-			continue
-		}
+	keep := func(id cluster.BrokerID) {
 		if p := c.follower(id); p != nil {
 			next = append(next, *p)
 		} else {
 			next = append(next, newProgress(id))
+		}
+	}
+	for _, id := range c.assignment.Replicas {
+		if id != c.self {
+			keep(id)
+		}
+	}
+	for _, id := range c.isr.committed {
+		if id != c.self && !slices.Contains(c.assignment.Replicas, id) {
+			keep(id)
 		}
 	}
 	c.followers = next
@@ -126,7 +135,7 @@ func (c *core) follower(id cluster.BrokerID) *Progress {
 }
 
 // minISR is min.insync.replicas, but never more than there are replicas: a topic with one replica stays writable.
-func (c *core) minISR(configured int) int { return min(configured, len(c.followers)+1) }
+func (c *core) minISR(configured int) int { return min(configured, len(c.assignment.Replicas)) }
 
 // underMinISR reports whether too few replicas are in sync for an acks=all append, and for the high watermark to move.
 func (c *core) underMinISR(configured int) bool { return c.isr.size() < c.minISR(configured) }
@@ -217,6 +226,7 @@ func (c *core) answered(p *proposal, r cluster.AlterPartitionResult) (changed, a
 		return false, false
 	}
 	c.isr = isr{committed: slices.Clone(r.State.ISR)}
+	c.keepFollowers()
 	c.partitionEpoch = r.State.PartitionEpoch
 	return true, false
 }
@@ -235,13 +245,15 @@ func (c *core) check() error {
 	if !c.isr.contains(c.self) {
 		return fmt.Errorf("leader %d is not in its ISR %v", c.self, c.isr.committed)
 	}
-	for _, id := range c.isr.committed {
+	for _, id := range slices.Concat(c.isr.committed, c.assignment.Replicas) {
 		if id != c.self && c.follower(id) == nil {
-			return fmt.Errorf("ISR %v is not within the assignment %v", c.isr.committed, c.assignment.Replicas)
+			return fmt.Errorf("nothing is known of %d, which is in the ISR %v or the assignment %v", id, c.isr.committed, c.assignment.Replicas)
 		}
 	}
-	if len(c.followers)+1 != len(c.assignment.Replicas) {
-		return fmt.Errorf("%d followers for the assignment %v", len(c.followers), c.assignment.Replicas)
+	for i := range c.followers {
+		if id := c.followers[i].ID; !c.isr.contains(id) && !slices.Contains(c.assignment.Replicas, id) {
+			return fmt.Errorf("follower %d is neither in the ISR %v nor in the assignment %v", id, c.isr.committed, c.assignment.Replicas)
+		}
 	}
 	return nil
 }

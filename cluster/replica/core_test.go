@@ -64,6 +64,30 @@ func (c *core) fetch(id cluster.BrokerID, offset, leaderEnd int64, now time.Time
 	return p
 }
 
+// A reassignment takes a replica out of the assignment first and out of the ISR after that. In between it can still be elected, so
+// nothing is committed that it lacks.
+func TestUnassignedMemberHoldsTheHighWatermark(t *testing.T) {
+	c := leader(t, 0, 1, 2, 3)
+	c.fetch(2, 24, 28, t0)
+	c.fetch(3, 28, 28, t0)
+	if _, applied := c.becomeLeader(led(6, 11, ids(1, 3), ids(1, 2, 3)), 28, t0); !applied {
+		t.Fatal("not applied")
+	}
+	if end, ok := c.committedEnd(at(28), 1, alive(1, 2, 3), t0.Add(time.Hour)); !ok || end.Offset != 24 {
+		t.Errorf("candidate %v, %v: member 2 has 24", end.Offset, ok)
+	}
+	p := c.shrinking(28, t0.Add(time.Hour))
+	if changed, _ := c.answered(p, cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: 6, ISR: ids(1, 3), PartitionEpoch: 12}}); !changed {
+		t.Fatal("no change")
+	}
+	if c.follower(2) != nil {
+		t.Error("2 has left the ISR and is still a follower")
+	}
+	if end, _ := c.committedEnd(at(28), 1, alive(1, 2, 3), t0); end.Offset != 28 {
+		t.Errorf("candidate %v after 2 has left", end.Offset)
+	}
+}
+
 func TestHighWatermarkCandidate(t *testing.T) {
 	const late = time.Hour
 	for _, test := range []struct {
