@@ -2,6 +2,8 @@ package replica
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +20,13 @@ type proposer interface {
 	BrokerEpoch() cluster.BrokerEpoch
 }
 
-const alterRetryInterval = 50 * time.Millisecond
+const (
+	alterRetryInterval = 50 * time.Millisecond
+
+	// alterLinger lets all that one fetch or one look at the laggards proposes go in one request, however the goroutines are
+	// scheduled. When a broker dies that is a proposal of every partition that it followed.
+	alterLinger = time.Millisecond
+)
 
 // queued is a proposal on its way.
 type queued struct {
@@ -67,26 +75,28 @@ func (a *alterPartition) propose(p *Partition, pr *proposal) {
 
 func (a *alterPartition) loop() {
 	for a.ready.await(a.ctx, nil, nil) {
+		a.pause(alterLinger)
 		for batch := a.take(); len(batch) > 0 && a.ctx.Err() == nil; batch = a.take() {
 			a.send(batch)
 		}
 	}
 }
 
-func (a *alterPartition) take() map[protocol.TopicPartition]queued {
+// take empties the queue. Its order is that of names, so that what is sent does not depend on a map's.
+func (a *alterPartition) take() []queued {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	batch := a.waiting
-	a.waiting = map[protocol.TopicPartition]queued{}
+	batch := slices.SortedFunc(maps.Values(a.waiting), func(x, y queued) int { return compareNames(x.partition, y.partition) })
+	clear(a.waiting)
 	return batch
 }
 
 // send makes one request of a batch and hands each partition its answer. When the request as a whole failed (the
 // controller moved, or this broker registered anew) everything is sent again a little later.
-func (a *alterPartition) send(batch map[protocol.TopicPartition]queued) {
+func (a *alterPartition) send(batch []queued) {
 	r := &cluster.AlterPartitionRequest{BrokerID: a.id, BrokerEpoch: a.proposer.BrokerEpoch()}
-	for tp, q := range batch {
-		r.Partitions = append(r.Partitions, cluster.AlterPartition{TopicPartition: tp, TopicID: q.partition.View().TopicID,
+	for _, q := range batch {
+		r.Partitions = append(r.Partitions, cluster.AlterPartition{TopicPartition: q.partition.TopicPartition, TopicID: q.partition.View().TopicID,
 			LeaderEpoch: q.proposal.leaderEpoch, NewISR: q.proposal.isr, PartitionEpoch: q.proposal.partitionEpoch})
 	}
 	resp, err := a.proposer.AlterPartition(a.ctx, r)
@@ -98,29 +108,34 @@ func (a *alterPartition) send(batch map[protocol.TopicPartition]queued) {
 		a.again(batch)
 		return
 	}
-	refused := map[protocol.TopicPartition]queued{}
-	for tp, q := range batch {
-		if answer, ok := resp.Partitions[tp]; !ok || q.partition.proposalAnswered(q.proposal, answer) {
-			refused[tp] = q
+	var refused []queued
+	for _, q := range batch {
+		if answer, ok := resp.Partitions[q.partition.TopicPartition]; !ok || q.partition.proposalAnswered(q.proposal, answer) {
+			refused = append(refused, q)
 		}
 	}
 	a.again(refused)
 }
 
 // again queues proposals once more after a pause, unless their partition has made a newer one.
-func (a *alterPartition) again(batch map[protocol.TopicPartition]queued) {
+func (a *alterPartition) again(batch []queued) {
 	if len(batch) == 0 {
 		return
 	}
 	a.mu.Lock()
-	for tp, q := range batch {
-		if _, newer := a.waiting[tp]; !newer {
-			a.waiting[tp] = q
+	for _, q := range batch {
+		if _, newer := a.waiting[q.partition.TopicPartition]; !newer {
+			a.waiting[q.partition.TopicPartition] = q
 		}
 	}
 	a.mu.Unlock()
+	a.pause(alterRetryInterval)
+}
+
+// pause waits, unless the queue is closed.
+func (a *alterPartition) pause(d time.Duration) {
 	select {
-	case <-time.After(alterRetryInterval):
+	case <-time.After(d):
 	case <-a.ctx.Done():
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,15 +69,27 @@ func NewFetchers(o FetcherOptions) *Fetchers {
 	return &Fetchers{options: o, fetchers: map[fetcherID]*fetcher{}, follows: map[protocol.TopicPartition]*fetcher{}}
 }
 
-// Follow begins to fetch partitions, each in the loop of its leader.
+// Follow begins to fetch partitions, each in the loop of its leader. A loop starts, or hears of them, when it has all that are for it, so
+// that they go in one request.
 func (fs *Fetchers) Follow(follow []Following) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	var changed []*fetcher
 	for _, f := range follow {
 		tp := f.Partition.TopicPartition
 		x := fs.fetcherLocked(fetcherID{f.Leader, fs.share(tp)})
 		fs.follows[tp] = x
 		x.follow(f)
+		if !slices.Contains(changed, x) {
+			changed = append(changed, x)
+		}
+	}
+	for _, x := range changed {
+		if !x.started {
+			x.started = true
+			fs.wg.Go(x.loop)
+		}
+		x.changed.wake()
 	}
 }
 
@@ -87,13 +100,12 @@ func (fs *Fetchers) share(tp protocol.TopicPartition) uint32 {
 	return (31*h.Sum32() + uint32(tp.Partition)) % uint32(max(1, fs.options.PerLeader))
 }
 
-// fetcherLocked returns a loop, and starts it if it is the first of its partitions that needs it.
+// fetcherLocked returns a loop, and makes it, not started, if it is the first of its partitions that needs it.
 func (fs *Fetchers) fetcherLocked(id fetcherID) *fetcher {
 	x := fs.fetchers[id]
 	if x == nil {
 		x = newFetcher(fs.options, id.leader)
 		fs.fetchers[id] = x
-		fs.wg.Go(x.loop)
 	}
 	return x
 }
@@ -145,6 +157,7 @@ type fetcher struct {
 	core       fetcherCore
 	partitions map[protocol.TopicPartition]*Partition
 	changed    waiter
+	started    bool // guarded by the lock of Fetchers
 
 	unreachable bool // that is logged once
 }
@@ -162,7 +175,6 @@ func (x *fetcher) follow(f Following) {
 	x.partitions[f.Partition.TopicPartition] = f.Partition
 	x.core.follow(f.Partition.TopicPartition, f.Epoch, f.Offset, logHistory{f.Partition.View().Log})
 	x.mu.Unlock()
-	x.changed.wake()
 }
 
 func (x *fetcher) unfollow(tp protocol.TopicPartition) {

@@ -51,8 +51,10 @@ func (r *registry) online() []*Partition {
 		}
 	}
 	r.mu.RUnlock()
-	slices.SortFunc(all, func(a, b *Partition) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.TopicPartition.Partition, b.TopicPartition.Partition))
-	})
+	slices.SortFunc(all, compareNames)
 	return all
+}
+
+func compareNames(a, b *Partition) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.TopicPartition.Partition, b.TopicPartition.Partition))
 }
