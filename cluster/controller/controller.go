@@ -109,15 +109,20 @@ func (c *Controller) loop(ctx context.Context) {
 	c.retire()
 }
 
-// step waits for the next thing to do and does it. Without a term its channels are nil, and so never ready.
+// step waits for the next thing to do and does it. The end of the term goes before anything that the term would do. Without a term its
+// channels are nil, and so never ready.
 func (c *Controller) step(ctx context.Context) {
+	select {
+	case <-c.watcher.Ready():
+		c.handleOwn(ctx)
+		return
+	default:
+	}
 	t := c.term
 	select {
 	case <-ctx.Done():
 	case <-c.watcher.Ready():
-		for _, e := range c.watcher.Take() {
-			c.handle(ctx, c.ownEvent(e))
-		}
+		c.handleOwn(ctx)
 	case <-t.watched():
 		c.handleWatched(ctx, t.watcher.Take())
 	case a := <-t.answers():
@@ -128,6 +133,13 @@ func (c *Controller) step(ctx context.Context) {
 		c.handle(ctx, event{"rebalance", t.rebalance})
 	case e := <-c.events:
 		c.handle(ctx, e)
+	}
+}
+
+// handleOwn runs the handlers of the watch of /controller and of the session.
+func (c *Controller) handleOwn(ctx context.Context) {
+	for _, e := range c.watcher.Take() {
+		c.handle(ctx, c.ownEvent(e))
 	}
 }
 
