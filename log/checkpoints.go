@@ -28,11 +28,12 @@ func newCheckpoints(logs *registry) *checkpoints {
 	return &checkpoints{logs: logs, known: map[*volume]offsetCheckpoint{}, written: map[checkpointFile]offsetCheckpoint{}}
 }
 
-// adopt takes note of the recovery points that were read.
-func (c *checkpoints) adopt(v *volume, points offsetCheckpoint) {
+// adopt takes note of the recovery points and the high watermarks that were read.
+func (c *checkpoints) adopt(v *volume, points, highWatermarks offsetCheckpoint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known[v] = points
+	c.written[checkpointFile{v, highWatermarkFile}] = highWatermarks
 }
 
 // collect asks the logs of a volume.
@@ -113,11 +114,16 @@ func (c *checkpoints) lower(l *Log) error {
 }
 
 // forget makes sure that the files have nothing of an earlier log of the partition that is created anew. The log start of that is above 0 only
-// if its recovery point is.
+// if its recovery point is. A high watermark that is too high would show consumers what is not committed, after a crash.
 func (c *checkpoints) forget(v *volume, tp protocol.TopicPartition) error {
 	c.mu.Lock()
-	stale := c.known[v][tp] > 0
+	stale, staleMark := c.known[v][tp] > 0, c.written[checkpointFile{v, highWatermarkFile}][tp] > 0
 	c.mu.Unlock()
+	if staleMark {
+		if err := c.writeHighWatermarks(v); err != nil {
+			return err
+		}
+	}
 	if !stale {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -511,6 +512,58 @@ func TestForeignDirectories(t *testing.T) {
 	}
 }
 
+// A topic that comes again has another id, so a replica that comes back from the dead would be in its way for ever.
+func TestDeletedLogStaysDeleted(t *testing.T) {
+	mem := vfs.NewMem()
+	m := logtest.OpenManager(t, logtest.Options{FS: mem})
+	logtest.Create(t, m, partition)
+	kept := protocol.TopicPartition{Topic: "kept"}
+	logtest.Create(t, m, kept)
+	if failed := m.Delete(partition); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	after := logtest.OpenManager(t, logtest.Options{FS: mem.Crash(rand.New(rand.NewPCG(1, 1)), 0)})
+	if _, ok := after.Log(partition); ok {
+		t.Error("a power cut brought a deleted log back")
+	}
+	if _, ok := after.Log(kept); !ok {
+		t.Error("the other log is gone")
+	}
+}
+
+// A high watermark in the file of an earlier log of that name would show consumers of the new one what is not committed.
+func TestHighWatermarkOfEarlierLogIsForgotten(t *testing.T) {
+	mem := vfs.NewMem()
+	m := logtest.OpenManager(t, logtest.Options{FS: mem})
+	old := logtest.Create(t, m, partition)
+	appendBatch(t, old, 0, protocol.BatchOptions{}, "a", "b", "c")
+	old.SetHighWatermark(3)
+	if err := m.CheckpointHighWatermarks(); err != nil {
+		t.Fatal(err)
+	}
+	if failed := m.Delete(partition); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	for range 2 { // the second manager knows of it by the file alone
+		appendBatch(t, logtest.Create(t, m, partition), 0, protocol.BatchOptions{}, "d", "e", "f")
+		mem = mem.Crash(nil, 1)
+		m = logtest.OpenManager(t, logtest.Options{FS: mem})
+		l, ok := m.Log(partition)
+		if !ok || l.LogEndOffset().Offset != 3 || l.HighWatermark().Offset != 0 {
+			t.Fatalf("log is there: %v, high watermark %d of %d", ok, l.HighWatermark().Offset, l.LogEndOffset().Offset)
+		}
+		l.SetHighWatermark(2)
+		if err := m.CheckpointHighWatermarks(); err != nil {
+			t.Fatal(err)
+		}
+		mem = mem.Crash(nil, 1)
+		m = logtest.OpenManager(t, logtest.Options{FS: mem})
+		if failed := m.Delete(partition); len(failed) > 0 {
+			t.Fatal(failed)
+		}
+	}
+}
+
 func TestCreateAndDelete(t *testing.T) {
 	mem := vfs.NewMem()
 	m := logtest.OpenManager(t, logtest.Options{FS: mem, Dirs: []string{"/a", "/b"}, Config: func(c *log.Config) { c.FileDeleteDelayMs = 1 << 40 }})
@@ -523,7 +576,7 @@ func TestCreateAndDelete(t *testing.T) {
 	}
 	l, _ := m.Log(partition)
 	appendBatch(t, l, 0, protocol.BatchOptions{}, "v")
-	if err := m.Delete(partition, protocol.TopicPartition{Topic: "nobody"}); err != nil {
+	if err := m.Delete(partition, protocol.TopicPartition{Topic: "nobody"}); len(err) > 0 {
 		t.Fatal(err)
 	}
 	if _, ok := m.Log(partition); ok || !strings.Contains(mem.Tree(), "-delete/") {

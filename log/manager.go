@@ -262,7 +262,7 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 		return err
 	}
 	points, starts, highWatermarks := m.readCheckpoint(v, recoveryPointFile), m.readCheckpoint(v, logStartOffsetFile), m.readCheckpoint(v, highWatermarkFile)
-	m.checkpoints.adopt(v, points)
+	m.checkpoints.adopt(v, points, highWatermarks)
 	cleaned := m.readCheckpoint(v, cleanerOffsetFile)
 	m.cleaner.adopt(v, maps.Clone(cleaned))
 	list, err := v.fs.ReadDir(v.path)

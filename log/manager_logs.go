@@ -80,11 +80,13 @@ func (m *Manager) online() []*volume {
 	return list
 }
 
-// Delete takes logs away at once, and their files after file.delete.delay.ms. A partition without a log is no error.
-func (m *Manager) Delete(tps ...protocol.TopicPartition) error {
+// Delete takes logs away at once and for good: a power cut does not bring them back. Their files go after file.delete.delay.ms. It returns the
+// errors of those that could not be deleted. A partition without a log is no error.
+func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicPartition]error {
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
-	var errs []error
+	failed := map[protocol.TopicPartition]error{}
+	renamed := map[*volume][]protocol.TopicPartition{}
 	for _, tp := range tps {
 		l, ok := m.logs.remove(tp)
 		if !ok {
@@ -94,12 +96,21 @@ func (m *Manager) Delete(tps ...protocol.TopicPartition) error {
 		v.logs.Add(-1)
 		name := suffixedDirName(tp, deleteDirSuffix)
 		if err := l.retire(name); err != nil {
-			errs = append(errs, err)
+			failed[tp] = err
 			continue
 		}
+		renamed[v] = append(renamed[v], tp)
 		m.host.worker.removeDir(l.Config().FileDeleteDelayMs, v, filepath.Join(v.path, name))
 	}
-	return errors.Join(errs...)
+	for v, tps := range renamed {
+		if err := v.fs.SyncDir(v.path); err != nil {
+			err = v.fail("sync deletions", err)
+			for _, tp := range tps {
+				failed[tp] = err
+			}
+		}
+	}
+	return failed
 }
 
 // retire ends the log and renames its directory. Readers who hold a slice may finish.

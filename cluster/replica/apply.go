@@ -199,10 +199,10 @@ func (m *Manager) stop(stop []cluster.StopReplica, resp *cluster.StopReplicaResp
 			m.registry.remove(tp)
 			h.partition.leave()
 		}
-		if err := m.host.logs.Delete(tp); err != nil {
-			m.host.logger.Error().Err(err).Stringer("partition", tp).Msg("could not delete the replica")
-			resp.Partitions[tp] = err
-		}
+	}
+	for tp, err := range m.host.logs.Delete(gone...) {
+		m.host.logger.Error().Err(err).Stringer("partition", tp).Msg("could not delete the replica")
+		resp.Partitions[tp] = err
 	}
 }
 
