@@ -137,6 +137,11 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	}
 	o.Dirs, o.Identity, o.Logger = b.config.LogDirs(), id, b.logger
 	o.TopicConfig = func(topic string) *log.Config { return topics[topic] }
+	if !b.config.Standalone() {
+		if o.Stray, err = admin.Strays(ctx, b.store, b.id()); err != nil {
+			return err
+		}
+	}
 	if b.logs, err = log.Open(o); err != nil {
 		return err
 	}
