@@ -19,6 +19,10 @@ unit: ## the unit tests alone, no installation, about a minute
 zookeeper: ## the metadata store and the controller against a real ZooKeeper (Debian's package zookeeper)
 	go test -race -tags zookeeper ./cluster/metastore/zktest ./cluster/controller
 
+.PHONY: sim
+sim: ## the simulated cluster, SEEDS random seeds (default 300) of STEPS steps (default 6000)
+	go test ./cluster/sim -run TestSimulation -seeds=$(or $(SEEDS),300) -steps=$(or $(STEPS),6000) -timeout 60m
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz); do \

@@ -1,0 +1,29 @@
+// Package sim tests the cluster by simulation: some brokers in one process, with a network, disks and a metadata store that misbehave by
+// a seed, under a clock that jumps. It has tests only.
+//
+//	go test ./cluster/sim -seed=N -steps=M -trace   one run, with what happened
+//	make sim                                        hundreds of seeds
+//	go test ./cluster/sim -run Dialogues -rewrite   the dialogues' replies anew
+//
+// What runs is what a broker runs: replica.Manager with its fetchers and its queue of proposals, log.Manager on vfs.Mem, controller.Controller
+// over a session of metastore.Embedded. Simulated is only what lies between them: each request, each answer and each operation
+// of the store is a message that waits for its turn in one queue.
+//
+// # Determinism
+//
+// Everything happens in a bubble of testing/synctest. One goroutine, the world's, takes the next message, or the next fault or the next wish of
+// a client, lets the clock jump to its moment, delivers it, and waits until every other goroutine is blocked before it takes the next.
+// Messages that were sent meanwhile are sorted by what they are before the dice are cast for them. So whatever two goroutines do at one
+// moment, in whatever order, must come to the same; where it did not, production code was made so that it does: proposals of
+// one moment go to the controller in one request, in order, and the controller hears of the end of its term first. A controller that waits for the
+// store is not disturbed: what it is asked waits at its door, as it would in its queue. The same seed gives the same trace, and a test holds that.
+//
+// # What is checked
+//
+// After each step: one leader in each epoch, epochs only grow, a leader is in its ISR and elected from the one before, offsets are dense; what a
+// leader's high watermark passed never changes, all members of the ISR that are up have it, no replica's own high watermark passes something
+// else; what is acknowledged by all in-sync replicas is below the high watermark, what a consumer reads is too; an idempotent producer's record is there once. At the end
+// the faults stop, and everything must come to rest: replicas equal and in sync, every request answered.
+//
+// A check that never fails proves nothing, so some faults of design are planted between the parts (seams), and the seeds must find each.
+package sim
