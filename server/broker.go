@@ -34,6 +34,7 @@ type Broker struct {
 	store        *metastore.Store
 	logs         *log.Manager
 	replicas     *replica.Manager
+	throttles    replica.Throttles
 	groups       *group.Coordinator
 	txns         *txn.Coordinator
 	producerIDs  *txn.ProducerIDs
@@ -127,6 +128,7 @@ func (b *Broker) openLogs(ctx context.Context) error {
 	if err := b.applier.Load(ctx); err != nil {
 		return fmt.Errorf("read dynamic settings: %w", err)
 	}
+	b.throttles = throttles(b.config.Current())
 	topics, err := b.topicConfigs(ctx)
 	if err != nil {
 		return err
@@ -205,6 +207,7 @@ func (b *Broker) topicConfigs(ctx context.Context) (map[string]*log.Config, erro
 	for i, v := range values {
 		if v != nil {
 			configs[names[i]] = v.LogConfig()
+			throttleTopic(b.throttles, b.id(), names[i], v)
 		}
 	}
 	return configs, nil
@@ -232,6 +235,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		CheckpointInterval: v.Millis("replica.high.watermark.checkpoint.interval.ms"),
 		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
 		Syncing:            replica.Syncing(v.String("gokafka.isr.sync")),
+		Throttles:          b.throttles,
 		Listener:           leadership, Logger: b.logger,
 	}
 	b.chief = &chief{id: b.id(), dial: b.dialController}
@@ -256,7 +260,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 func (b *Broker) replicateWith(o replica.Options) {
 	v := b.config.Current()
 	fetchers := replica.NewFetchers(replica.FetcherOptions{Dial: b.dialLeader, PerLeader: v.Int("num.replica.fetchers"),
-		Backoff: v.Millis("replica.fetch.backoff.ms"), Logger: b.logger})
+		Backoff: v.Millis("replica.fetch.backoff.ms"), Throttle: b.throttles.Follower, Logger: b.logger})
 	o.Fetchers, o.Proposer = fetchers, b.chief
 	b.replicas = replica.New(o)
 	b.thenClose(b.replicas.Close)
@@ -283,6 +287,7 @@ func (b *Broker) topicConfig(topic string) *log.Config {
 		b.logger.Error().Err(err).Str("topic", topic).Msg("settings of a topic are wrong, the broker's count instead")
 		return nil
 	}
+	throttleTopic(b.throttles, b.id(), topic, values[0])
 	return values[0].LogConfig()
 }
 

@@ -160,6 +160,7 @@ func (b *Broker) hostedTopics() []string {
 func (b *Broker) topicChanged(topic string, v *config.Values) {
 	c := v.LogConfig()
 	b.logs.SetConfig(topic, c)
+	throttleTopic(b.throttles, b.id(), topic, v)
 	if c.UncleanElection && b.controller.IsActive() {
 		if err := b.controller.EnableUncleanElection(context.Background(), topic); err != nil {
 			b.logger.Error().Err(err).Str("topic", topic).Msg("unclean elections were allowed, but not held")
@@ -179,6 +180,7 @@ func (b *Broker) settingsChanged(old, v *config.Values) {
 	} else {
 		b.logs.SetDefaults(defaults.LogConfig())
 	}
+	throttleRates(b.throttles, v)
 	if cleaner := cleanerOptions(v); cleaner != cleanerOptions(old) {
 		b.logs.SetCleaner(cleaner)
 	}

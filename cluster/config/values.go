@@ -107,6 +107,20 @@ func (v *Values) String(name string) string {
 	return s
 }
 
+// DynamicInt64 is the value of a setting that only a dynamic layer may have, whose form was checked there.
+func (v *Values) DynamicInt64(name string) int64 {
+	k := dynamicOnly[name]
+	if k == nil {
+		panic(fmt.Sprintf("config: no dynamic setting %q", name))
+	}
+	for _, text := range []string{v.given[name], k.Default} {
+		if n, err := k.parse(text); err == nil {
+			return n.(int64)
+		}
+	}
+	return 0
+}
+
 // List is the value of a list setting; nil when it is empty.
 func (v *Values) List(name string) []string {
 	list, _ := v.value(name).([]string)

@@ -55,6 +55,7 @@ type FetchResult struct {
 	partition *Partition
 	view      *View
 	start     log.Position
+	throttled bool // its records were held back
 }
 
 // EpochEnd is a leader epoch and the offset at which it ends.
@@ -91,14 +92,17 @@ func (r *FetchResult) Len() int {
 func (m *Manager) Fetch(ctx context.Context, f *FetchParams, parts []FetchPartition, dst []FetchResult) []FetchResult {
 	n := len(dst)
 	dst = m.readAll(f, parts, dst, true)
-	if f.WaitMax <= 0 || complete(f, dst[n:]) {
-		return dst
+	if f.WaitMax > 0 && !complete(f, dst[n:]) {
+		m.awaitBytes(ctx, f, parts, dst[n:])
+		for i := range dst[n:] {
+			dst[n+i].Release()
+		}
+		dst = m.readAll(f, parts, dst[:n], false)
 	}
-	m.awaitBytes(ctx, f, parts, dst[n:])
-	for i := range dst[n:] {
-		dst[n+i].Release()
+	if f.fromFollower() {
+		m.recordSent(parts, dst[n:])
 	}
-	return m.readAll(f, parts, dst[:n], false)
+	return dst
 }
 
 // complete reports whether a fetch is answered at once.
@@ -142,7 +146,9 @@ func (m *Manager) read(f *FetchParams, q *FetchPartition, bytesMax int, minOneBa
 	}
 	var r FetchResult
 	if f.fromFollower() {
-		r, err = p.fetchAsFollower(f, q, bytesMax, minOneBatch, first)
+		if r, err = p.fetchAsFollower(f, q, bytesMax, minOneBatch, first); err == nil {
+			m.holdBack(f, q, &r)
+		}
 	} else {
 		r, err = p.fetchAsConsumer(f, q, bytesMax, minOneBatch)
 	}
@@ -321,7 +327,8 @@ func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchP
 
 func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *FetchResult) {
 	w := &d.watches[i]
-	*w = fetchWatch{waiter: d.waiter, start: r.start, bound: bound, bytesMax: int(q.BytesMax), missing: &d.missing}
+	*w = fetchWatch{waiter: d.waiter, start: r.start, bound: bound, bytesMax: int(q.BytesMax), missing: &d.missing,
+		throttled: r.throttled}
 	ws := &r.partition.watchers
 	add(ws, &ws.fetches, w)
 	if r.partition.View() != r.view {

@@ -55,6 +55,7 @@ type FetcherOptions struct {
 	PerLeader int           // num.replica.fetchers
 	Backoff   time.Duration // replica.fetch.backoff.ms
 	AskEpochs bool          // leaders are older than Kafka 2.7
+	Throttle  *Throttle     // nil: none
 	Logger    zerolog.Logger
 }
 
@@ -159,12 +160,16 @@ type fetcher struct {
 	changed    waiter
 	started    bool // guarded by the lock of Fetchers
 
+	throttle    *Throttle
 	unreachable bool // that is logged once
 }
 
 func newFetcher(o FetcherOptions, leader cluster.BrokerID) *fetcher {
 	x := &fetcher{leader: o.Dial(leader), backoff: o.Backoff, core: newFetcherCore(o.Backoff, o.AskEpochs),
 		partitions: map[protocol.TopicPartition]*Partition{}, changed: newWaiter()}
+	if x.throttle = o.Throttle; x.throttle != nil {
+		x.core.throttled = func(tp protocol.TopicPartition) bool { return x.throttle.holds(tp, time.Now) }
+	}
 	x.logger = o.Logger.With().Int32("leader", int32(leader)).Logger()
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	return x
@@ -352,7 +357,10 @@ func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 		var next int64
 		var epoch cluster.LeaderEpoch
 		if next, epoch, err = p.appendAsFollower(ask, a); err == nil {
-			x.core.appended(ask, next, epoch)
+			x.core.appended(ask, next, epoch, a.HighWatermark)
+			if x.throttle.Covers(ask.TopicPartition) {
+				x.throttle.Record(len(a.Records), time.Now())
+			}
 		}
 	case todoTruncate:
 		if err = p.truncateTo(o.offset); err == nil {

@@ -27,6 +27,9 @@ type fetcherCore struct {
 	// askEpochs makes partitions ask for the end of their last epoch before they fetch, for leaders that do not tell
 	// divergence in answers to fetches (before Kafka 2.7).
 	askEpochs bool
+	// throttled reports whether a partition must wait for others to use less, unless it is in sync; nil: none ever must.
+	throttled func(protocol.TopicPartition) bool
+	held      bool // a partition was left out of the last fetch for that
 }
 
 // fetchState is one partition of a fetcher.
@@ -36,6 +39,7 @@ type fetchState struct {
 	lastEpoch    cluster.LeaderEpoch // of the last record in the log; cluster.NoEpoch: none
 	truncating   bool
 	failed       bool // waits for the next LeaderAndIsr
+	caughtUp     bool // the last answer left nothing to fetch
 	delayedUntil time.Time
 	turn         int64
 }
@@ -105,8 +109,13 @@ func (c *fetcherCore) questions(now time.Time) []FetchAsk { return c.asks(now, t
 
 func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
 	var asks []FetchAsk
+	c.held = false
 	for tp, s := range c.states {
-		if s.ready(now) && s.truncating == truncating {
+		switch {
+		case !s.ready(now) || s.truncating != truncating:
+		case !truncating && !s.caughtUp && c.throttled != nil && c.throttled(tp):
+			c.held = true
+		default:
 			asks = append(asks, FetchAsk{TopicPartition: tp, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch})
 		}
 	}
@@ -118,12 +127,15 @@ func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
 
 func (s *fetchState) ready(now time.Time) bool { return !s.failed && !now.Before(s.delayedUntil) }
 
-// wakeAt is when the next delayed partition is ready; zero if none is delayed.
+// wakeAt is when the next delayed or throttled partition is worth a look; zero if there is none.
 func (c *fetcherCore) wakeAt(now time.Time) (at time.Time) {
 	for _, s := range c.states {
 		if !s.failed && now.Before(s.delayedUntil) && (at.IsZero() || s.delayedUntil.Before(at)) {
 			at = s.delayedUntil
 		}
+	}
+	if again := now.Add(c.backoff); c.held && (at.IsZero() || again.Before(at)) {
+		at = again
 	}
 	return at
 }
@@ -214,7 +226,7 @@ func truncation(s *fetchState, leader EpochEnd, h history) order {
 }
 
 // appended tells that records up to next are in the log, the last of them of some epoch.
-func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.LeaderEpoch) {
+func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.LeaderEpoch, highWatermark int64) {
 	s := c.states[ask.TopicPartition]
 	if s == nil || s.epoch != ask.Epoch {
 		return
@@ -222,7 +234,7 @@ func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.Lead
 	if next > s.offset {
 		c.toEnd(s)
 	}
-	s.offset = next
+	s.offset, s.caughtUp = next, next >= highWatermark
 	if lastEpoch != cluster.NoEpoch {
 		s.lastEpoch = lastEpoch
 	}

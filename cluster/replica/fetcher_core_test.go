@@ -125,7 +125,7 @@ func replicate(t *testing.T, leader, follower *paperLog, highWatermark int64, as
 				}
 				say("append %d", len(records))
 				follower.records = append(follower.records, records...)
-				c.appended(&ask, follower.End(), follower.LatestEpoch())
+				c.appended(&ask, follower.End(), follower.LatestEpoch(), highWatermark)
 			case todoTruncate:
 				say("diverging (%d, %d)", diverging.Epoch, diverging.End)
 				carryOut(ask, o)
@@ -277,8 +277,8 @@ func TestPartitionsTakeTurns(t *testing.T) {
 		c.follow(tp(p), 5, 1, l)
 	}
 	first := c.fetches(t0)
-	c.appended(&first[0], 5, 1) // got records
-	c.appended(&first[1], 1, 1) // got none
+	c.appended(&first[0], 5, 1, 9) // got records
+	c.appended(&first[1], 1, 1, 9) // got none
 	var order []int32
 	for _, ask := range c.fetches(t0) {
 		order = append(order, ask.Partition)

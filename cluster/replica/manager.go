@@ -32,6 +32,8 @@ type Options struct {
 	RackAware          bool          // replica.selector.class is the RackAwareReplicaSelector
 	Syncing            Syncing       // gokafka.isr.sync; the zero value is SyncNever
 
+	Throttles Throttles // of replication; the zero value holds nothing back
+
 	Proposer proposer // takes ISR changes to the controller; nil: this broker is alone
 	Fetchers fetchers // copies what other brokers lead; nil: this broker is alone
 	Listener Listener // nil: nobody
@@ -87,17 +89,18 @@ type Manager struct {
 	applyMu         sync.Mutex // one request of the controller at a time
 	controllerEpoch cluster.ControllerEpoch
 
-	alter   *alterPartition
-	syncer  syncer
-	closing chan struct{}
-	closed  sync.Once
-	wg      sync.WaitGroup
+	alter     *alterPartition
+	syncer    syncer
+	throttles Throttles
+	closing   chan struct{}
+	closed    sync.Once
+	wg        sync.WaitGroup
 }
 
 // New returns a Manager that hosts nothing yet; the controller's first LeaderAndIsr fills it. Start starts its
 // background work.
 func New(o Options) *Manager {
-	m := &Manager{listener: o.Listener, fetchers: o.Fetchers, closing: make(chan struct{})}
+	m := &Manager{listener: o.Listener, fetchers: o.Fetchers, throttles: o.Throttles, closing: make(chan struct{})}
 	m.registry.partitions = map[protocol.TopicPartition]hosted{}
 	m.changes.ch = make(chan struct{})
 	h := &m.host

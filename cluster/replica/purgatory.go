@@ -47,6 +47,7 @@ type fetchWatch struct {
 	bound     log.Bound
 	bytesMax  int
 	missing   *atomic.Int64 // bytes that the whole fetch still waits for
+	throttled bool          // what there is may not be had now: only a change of roles ends the wait
 	available int           // bytes of this partition that are taken off missing already; guarded by the list's lock
 }
 
@@ -56,6 +57,8 @@ type fetchWatch struct {
 func (w *fetchWatch) moved(o *log.Offsets) {
 	end := endAt(o, w.bound)
 	switch {
+	case w.throttled:
+		return
 	case end.Offset == w.start.Offset:
 		return
 	case end.Offset < w.start.Offset, !w.start.OnSameSegment(end):

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"gokafka/cluster"
+	"gokafka/cluster/config"
+	"gokafka/cluster/replica"
+)
+
+// throttles are those of replication, with the rates that are set.
+func throttles(v *config.Values) replica.Throttles {
+	t := replica.NewThrottles(v.Int("replication.quota.window.num"), time.Duration(v.Int("replication.quota.window.size.seconds"))*time.Second)
+	throttleRates(t, v)
+	return t
+}
+
+func throttleRates(t replica.Throttles, v *config.Values) {
+	t.Leader.SetRate(v.DynamicInt64("leader.replication.throttled.rate"))
+	t.Follower.SetRate(v.DynamicInt64("follower.replication.throttled.rate"))
+}
+
+// throttleTopic sets which of a topic's partitions this broker throttles, as a leader and as a follower.
+func throttleTopic(t replica.Throttles, id cluster.BrokerID, topic string, v *config.Values) {
+	t.Leader.Cover(topic, throttledBy(id, v.List("leader.replication.throttled.replicas")))
+	t.Follower.Cover(topic, throttledBy(id, v.List("follower.replication.throttled.replicas")))
+}
+
+// throttledBy reads a list of partition:broker pairs, whose form was checked when it was set; "*" stands for all.
+func throttledBy(id cluster.BrokerID, list []string) (c replica.Covered) {
+	own := strconv.Itoa(int(id))
+	for _, pair := range list {
+		partition, broker, _ := strings.Cut(pair, ":")
+		if partition == "*" {
+			return replica.Covered{All: true}
+		}
+		if n, err := strconv.ParseInt(partition, 10, 32); err == nil && broker == own {
+			c.Partitions = append(c.Partitions, int32(n))
+		}
+	}
+	return c
+}
