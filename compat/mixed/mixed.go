@@ -47,7 +47,7 @@ func (silent) Printf(string, ...any) {}
 // Start starts ZooKeeper and nodes 1, 2, 3 … of the kinds named, for the length of a test.
 func Start(t *testing.T, own map[string]string, kinds ...Kind) *Cluster {
 	t.Helper()
-	z, err := apache.StartZooKeeper(compat.Dir(t, "zookeeper"))
+	z, err := apache.StartZooKeeper(compat.Dir(t, "mixed-zookeeper"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,10 @@ func (c *Cluster) Stop(id int32) {
 }
 
 // Kill ends a node with SIGKILL.
-func (c *Cluster) Kill(id int32) { c.Nodes[id].Broker.Kill() }
+func (c *Cluster) Kill(id int32) {
+	c.Nodes[id].killed = true
+	c.Nodes[id].Broker.Kill()
+}
 
 // Begin starts a node that was stopped or killed, as a broker of a kind.
 func (c *Cluster) Begin(id int32, kind Kind) {
@@ -167,14 +170,18 @@ func (c *Cluster) await(what string, holds func(ctx context.Context) error) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	var err error
+	var last error
 	for ctx.Err() == nil {
-		if err = holds(ctx); err == nil {
+		err := holds(ctx)
+		if err == nil {
 			return
+		}
+		if ctx.Err() == nil || last == nil { // that time is over says less than what was wrong before
+			last = err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	c.t.Fatalf("%s: not within 90 s: %v", what, err)
+	c.t.Fatalf("%s: not within 90 s: %v", what, last)
 }
 
 // ok fails the test if there is an error.
