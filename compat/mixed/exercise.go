@@ -196,13 +196,13 @@ func (c *Cluster) awaitNoDirectory(id int32, pattern string) {
 	})
 }
 
-// directories are those of a node whose names fit a pattern, without those that wait to be removed.
+// directories are those of a node whose names fit a pattern, without those that wait to be removed, and strays.
 func (c *Cluster) directories(id int32, pattern string) []string {
 	c.t.Helper()
 	found, err := filepath.Glob(filepath.Join(c.Nodes[id].Dir(), pattern))
 	c.ok(err)
 	return slices.DeleteFunc(found, func(d string) bool {
 		info, err := os.Stat(d)
-		return filepath.Ext(d) != "" || err != nil || !info.IsDir()
+		return filepath.Ext(d) != "" || c.strays[filepath.Base(d)] || err != nil || !info.IsDir()
 	})
 }

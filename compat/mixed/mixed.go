@@ -32,6 +32,7 @@ type Cluster struct {
 	zk      *zk.Conn
 	Admin   *kadm.Client
 	clients map[int32]*kgo.Client // each of one node
+	strays  map[string]bool       // partitions, as directories are named, that were moved when a controller died (see dieAtWork)
 }
 
 // sessionTimeout is short, so that the dead are noticed soon, and long enough for a machine that is busy.
@@ -52,7 +53,7 @@ func Start(t *testing.T, own map[string]string, kinds ...Kind) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(z.Stop)
-	c := &Cluster{t: t, Nodes: map[int32]*Node{}, clients: map[int32]*kgo.Client{}}
+	c := &Cluster{t: t, Nodes: map[int32]*Node{}, clients: map[int32]*kgo.Client{}, strays: map[string]bool{}}
 	if c.zk, _, err = zk.Connect([]string{z.Addr}, 20*time.Second, zk.WithLogger(silent{})); err != nil {
 		t.Fatal(err)
 	}
@@ -128,10 +129,7 @@ func (c *Cluster) Stop(id int32) {
 }
 
 // Kill ends a node with SIGKILL.
-func (c *Cluster) Kill(id int32) {
-	c.Nodes[id].killed = true
-	c.Nodes[id].Broker.Kill()
-}
+func (c *Cluster) Kill(id int32) { c.Nodes[id].Broker.Kill() }
 
 // Begin starts a node that was stopped or killed, as a broker of a kind.
 func (c *Cluster) Begin(id int32, kind Kind) {

@@ -42,7 +42,6 @@ type Node struct {
 	Kind          Kind
 	dir, addr     string
 	properties    map[string]string
-	killed        bool
 	quiet         int // the end of what is looked through for complaints; 0 for all
 }
 
@@ -73,10 +72,6 @@ func (n *Node) begin() (err error) {
 	}
 	return err
 }
-
-// mayKeep says that the node may have directories of partitions that were taken away from it while it was down: Apache's
-// controllers do not tell it of them when it is back, and an Apache broker does not look. (gokafka does, and renames them.)
-func (n *Node) mayKeep() bool { return n.killed && n.Kind != Gokafka }
 
 // Addr is host and port.
 func (n *Node) Addr() string { return n.addr }

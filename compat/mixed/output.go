@@ -11,8 +11,8 @@ var complaint = regexp.MustCompile(`^\[[^]]*\] (ERROR|FATAL) |"level":"(error|fa
 // expected are complaints about what the tests do to the nodes on purpose: brokers that are killed, and partitions all of whose
 // replicas are down for a while.
 var expected = regexp.MustCompile(strings.Join([]string{
-	`fails to send a request to broker`,      // a controller, to one that was killed
-	`since the new leader -1 is unavailable`, // a follower, of a partition that has no leader for now
+	`fails to send a request to broker`,            // a controller, to one that was killed
+	`since the new leader -?[0-9]+ is unavailable`, // a follower, of a partition that has no leader for now
 	`no replica can lead|completed with error|Error while (electing|changing)|failed to (elect|complete)`, // a controller, of the same
 	`Controller [0-9]+ epoch [0-9]+ (initiated state change|encountered error while electing leader)`,
 	`"message":"partitions did not change state"`,

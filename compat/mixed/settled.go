@@ -61,9 +61,12 @@ func (c *Cluster) whole(ctx context.Context, id int32, topic string, assigned ma
 		if p.Leader < 0 || len(p.ISR) != len(replicas) || !slices.Equal(p.Replicas, replicas) {
 			return fmt.Errorf("partition %d is led by %d, replicas %v, in sync %v, assigned %v", p.Partition, p.Leader, p.Replicas, p.ISR, replicas)
 		}
-		has := len(c.directories(id, fmt.Sprintf("%s-%d", topic, p.Partition))) > 0
-		if assigned := slices.Contains(replicas, id); has != assigned && !(has && c.Nodes[id].mayKeep()) {
-			return fmt.Errorf("partition %d is assigned to %v, and here a directory: %v", p.Partition, replicas, has)
+		name := fmt.Sprintf("%s-%d", topic, p.Partition)
+		if c.strays[name] {
+			continue
+		}
+		if has := len(c.directories(id, name)) > 0; has != slices.Contains(replicas, id) {
+			return fmt.Errorf("partition %d is assigned to %v, and here a directory: %v", p.Partition, replicas, !slices.Contains(replicas, id))
 		}
 	}
 	return nil
@@ -72,7 +75,7 @@ func (c *Cluster) whole(ctx context.Context, id int32, topic string, assigned ma
 // absent checks that no node has anything of a topic.
 func (c *Cluster) absent(ctx context.Context, topic string) error {
 	for _, id := range c.IDs() {
-		if left := c.directories(id, topic+"-*"); len(left) > 0 && !c.Nodes[id].mayKeep() {
+		if left := c.directories(id, topic+"-*"); len(left) > 0 {
 			return fmt.Errorf("node %d has %v", id, left)
 		}
 		if seen, err := c.SeenBy(ctx, id, topic); err == nil {
