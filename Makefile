@@ -36,6 +36,10 @@ compat-full: ## all compat cases with all clients, longer rounds
 chaos: ## ROUNDS (default 50) faults, chosen at random, of a cluster of three under load from three kinds of clients
 	go -C compat test -v -timeout 120m -run TestChaos ./cluster -chaos $(or $(ROUNDS),50)
 
+.PHONY: mixed
+mixed: ## gokafka and Apache Kafka brokers in one cluster and by turns on one directory, in full (about half an hour)
+	go -C compat test -timeout 90m -full -v ./mixed
+
 .PHONY: bench
 bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)
 	go -C compat run ./bench

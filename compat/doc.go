@@ -11,6 +11,7 @@
 //	clients/     stock clients of five languages: order, groups, restarts, admin calls
 //	durability/  kill -9 under load, data directories carried between the two brokers, a million lines there and back
 //	load/        a load whose acknowledged records are known, and checked
+//	mixed/       both kinds in one cluster, and by turns on one directory
 //	cluster/     three gokafka processes and a real ZooKeeper, whose leaders and controllers are killed
 //	bench/       both brokers measured side by side
 //

@@ -23,7 +23,7 @@ var alone = map[string]string{"offsets.topic.replication.factor": "1", "log.segm
 // A directory goes from one kind to the other and back, after clean stops and after kills: records, offsets, leader epochs, what is
 // known of producers, the group's offsets and the high watermarks are those that the last one acknowledged.
 func TestSameDirectory(t *testing.T) {
-	turns := 4
+	turns := 2
 	if compat.Full() {
 		turns = 12
 	}

@@ -127,7 +127,7 @@ func (c *Cluster) Reassign(topic string, partition int32, replicas ...int32) {
 func (c *Cluster) elect(topic string) {
 	c.t.Helper()
 	c.await("preferred leaders are elected", func(ctx context.Context) error {
-		_, err := c.Admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, kadm.TopicsSet{topic: {0: {}, 1: {}, 2: {}, 3: {}}})
+		_, err := c.Admin.ElectLeaders(ctx, kadm.ElectPreferredReplica, nil)
 		return err
 	})
 	c.AwaitPreferred(topic)
