@@ -24,5 +24,11 @@ var differentCases = []Case{
 		r.TimeoutMillis = 100
 		x.Send(r)
 	})},
-	{"of a transaction", kmsg.FindCoordinator, 1, 0, differently(func(x *Exchange) { x.Send(coordinator(1, x.N)) })},
+	{"after a transaction and InitProducerId", kmsg.DescribeTransactions, 0, 0, differently(func(x *Exchange) {
+		p := newTransactor(x)
+		p.begin()
+		p.ended(true)
+		p.on(setup(x)).init(nil)
+		x.Send(describeTxns(x.N))
+	})},
 }

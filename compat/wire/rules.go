@@ -45,6 +45,10 @@ var rules = map[kmsg.Key]rule{
 	kmsg.ListPartitionReassignments: {unordered: []string{"Topics", "Topics.Partitions"}},
 	kmsg.ConsumerGroupDescribe:      {unordered: []string{"Groups"}},
 	kmsg.DescribeCluster:            {unordered: []string{"Brokers"}},
+	kmsg.AddPartitionsToTxn:         {unordered: []string{"Topics", "Topics.Partitions", "Transactions", "Transactions.Topics", "Transactions.Topics.Partitions"}},
+	kmsg.DescribeTransactions: {unordered: []string{"TransactionStates.Topics", "TransactionStates.Topics.Partitions"},
+		drawn: []string{"TransactionStates.ProducerID", "TransactionStates.StartTimestamp"}},
+	kmsg.ListTransactions: {unordered: []string{"UnknownStateFilters"}, drawn: []string{"TransactionStates.ProducerID"}},
 }
 
 // comparable leaves out of two answers what the brokers need not have in common: the APIs that gokafka does not have (what it

@@ -13,15 +13,15 @@ var single = []kmsg.Key{
 	kmsg.LeaveGroup, kmsg.SyncGroup, kmsg.DescribeGroups, kmsg.ListGroups, kmsg.SASLHandshake, kmsg.ApiVersions, kmsg.CreateTopics, kmsg.DeleteTopics,
 	kmsg.DeleteRecords, kmsg.InitProducerID, kmsg.OffsetForLeaderEpoch, kmsg.DescribeConfigs, kmsg.AlterConfigs, kmsg.DescribeLogDirs, kmsg.CreatePartitions,
 	kmsg.DeleteGroups, kmsg.ElectLeaders, kmsg.IncrementalAlterConfigs, kmsg.AlterPartitionAssignments, kmsg.ListPartitionReassignments, kmsg.OffsetDelete,
-	kmsg.DescribeCluster, kmsg.DescribeProducers,
+	kmsg.DescribeCluster, kmsg.DescribeProducers, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.EndTxn, kmsg.DescribeTransactions, kmsg.ListTransactions,
 }
 
 // The same requests to both brokers, at every version: the answers agree field by field.
 func TestWire(t *testing.T) {
-	s := NewSuite(t, map[string]string{"auto.create.topics.enable": "true", "offsets.topic.num.partitions": "4",
+	s := NewSuite(t, map[string]string{"auto.create.topics.enable": "true", "offsets.topic.num.partitions": "4", "transaction.state.log.num.partitions": "4",
 		"log.retention.ms": "-1"}) // the records of the cases are years old
 	warmUp(t, s)
-	for _, cases := range [][]Case{connectionCases, topicCases, produceCases, fetchCases, offsetCases, groupCases, configCases, clusterCases, brokerCases, differentCases} {
+	for _, cases := range [][]Case{connectionCases, topicCases, produceCases, fetchCases, offsetCases, groupCases, configCases, clusterCases, brokerCases, txnCases, differentCases} {
 		for _, c := range cases {
 			s.Run(t, c)
 		}
@@ -55,6 +55,9 @@ func warmUp(t *testing.T, s *Suite) {
 		req := kmsg.NewPtrFindCoordinatorRequest()
 		req.CoordinatorKey = "warm-up"
 		x.Until(req, func(r kmsg.Response) bool { return r.(*kmsg.FindCoordinatorResponse).ErrorCode == 0 })
+		req.Version, req.CoordinatorType = 3, 1
+		setup(x).Until(req, func(r kmsg.Response) bool { return r.(*kmsg.FindCoordinatorResponse).ErrorCode == 0 })
+		setup(x.Unchecked()).Until((&transactor{id: "warm-up"}).initialize(0, nil), func(r kmsg.Response) bool { return r.(*kmsg.InitProducerIDResponse).ErrorCode == 0 })
 		fetch := kmsg.NewPtrOffsetFetchRequest()
 		fetch.Version, fetch.Group = 2, "warm-up"
 		x.Until(fetch, func(r kmsg.Response) bool { return r.(*kmsg.OffsetFetchResponse).ErrorCode == 0 })
