@@ -31,4 +31,5 @@ var differentCases = []Case{
 		p.on(setup(x)).init(nil)
 		x.Send(describeTxns(x.N))
 	})},
+	{"without transactions", kmsg.AddPartitionsToTxn, 4, 0, differently(func(x *Exchange) { patiently(x, kmsg.NewPtrAddPartitionsToTxnRequest()) })},
 }
