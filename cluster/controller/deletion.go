@@ -8,13 +8,17 @@ import (
 	"strings"
 
 	"gokafka/cluster"
+	"gokafka/protocol"
 )
 
 // Deleting a topic (Apache's TopicDeletionManager): it is queued by its node in /admin/delete_topics; its partitions are declared gone
 // and its replicas told to stop, then to delete; when every replica said that it did, the topic's nodes go, the mark last. A replica
-// that cannot be deleted, or a reassignment, makes the topic ineligible until that changes. All of it is found again after a failover.
+// that cannot be deleted makes the topic ineligible until that changes. All of it is found again after a failover.
+//
+// A reassignment ends where a deletion begins: all replicas are deleted, those that come and those that go. In Apache the deletion waits for
+// it, and for ever if the partition has no leader, since nobody is elected for a topic that is being deleted.
 
-// loadDeletions queues what is marked. Topics with a replica offline or a reassignment under way wait.
+// loadDeletions queues what is marked. Topics with a replica offline wait.
 func (t *term) loadDeletions(ctx context.Context) error {
 	names, err := t.store.TopicsMarkedForDeletion(ctx, t.watcher)
 	if err != nil {
@@ -26,7 +30,7 @@ func (t *term) loadDeletions(ctx context.Context) error {
 	}
 	for _, of := range topics {
 		t.queueDeletion(of)
-		of.ineligible = of.ineligible || slices.ContainsFunc(replicasOf(partitionsOf(of)), func(r partitionReplica) bool {
+		of.ineligible = slices.ContainsFunc(replicasOf(partitionsOf(of)), func(r partitionReplica) bool {
 			return !t.state.online(r.p, r.id)
 		})
 	}
@@ -44,10 +48,19 @@ func (t *term) deletionAsked(ctx context.Context) error {
 		return err
 	}
 	var fresh []*topic
+	moving := len(t.state.reassigning)
 	for _, of := range topics {
 		if !of.deleting {
 			t.queueDeletion(of)
 			fresh = append(fresh, of)
+		}
+	}
+	if len(t.state.reassigning) < moving {
+		if err := t.editReassignmentNode(ctx, func(tp protocol.TopicPartition, _ []cluster.BrokerID) bool {
+			p := t.state.partition(tp)
+			return p != nil && p.topic.deleting
+		}); err != nil {
+			return err
 		}
 	}
 	return t.resumeDeletions(ctx, slices.Values(fresh))
@@ -70,13 +83,12 @@ func (t *term) deletable(ctx context.Context, names []string) ([]*topic, error) 
 	return topics, t.store.UnmarkTopics(ctx, t.state.claim, unmark)
 }
 
+// queueDeletion begins with a topic, and ends its reassignments.
 func (t *term) queueDeletion(of *topic) {
 	of.deleting = true
 	t.state.deleting[of] = struct{}{}
 	for _, p := range of.partitions {
-		if _, moving := t.state.reassigning[p]; moving {
-			of.ineligible = true
-		}
+		delete(t.state.reassigning, p)
 	}
 }
 

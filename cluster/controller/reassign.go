@@ -139,9 +139,6 @@ func (t *term) validReplicas(p *partition, replicas []cluster.BrokerID) error {
 
 // reassign takes a partition as far towards the assignment as it can go now.
 func (t *term) reassign(ctx context.Context, p *partition, to cluster.Assignment) error {
-	if p.topic.deleting {
-		p.topic.ineligible = true
-	}
 	if err := t.setReassignment(ctx, p, to); err != nil {
 		return err
 	}
@@ -229,7 +226,7 @@ func (t *term) finishReassignment(ctx context.Context, p *partition) error {
 	}
 	delete(t.state.reassigning, p)
 	t.sendMetadata(p)
-	return t.retryDeletionsOn(ctx, replicasOf([]*partition{p}))
+	return nil
 }
 
 // moveLeaderInto elects a leader among the assigned replicas, or, when they already have one, tells it of the new assignment.

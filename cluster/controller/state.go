@@ -46,7 +46,7 @@ type topic struct {
 
 	deleting        bool // in /admin/delete_topics
 	deletionStarted bool // its partitions were declared gone
-	ineligible      bool // deletion waits for a broker to return or a reassignment to end
+	ineligible      bool // deletion waits for a broker to return
 }
 
 // partition is one partition: what is assigned, what is written, and the phases that only the controller knows.
