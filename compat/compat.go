@@ -94,6 +94,14 @@ var full = flag.Bool("full", os.Getenv("COMPAT_FULL") != "", "run the long cases
 // Full says that the long cases are wanted as well: the flag -full, or $COMPAT_FULL.
 func Full() bool { return *full }
 
+// Rounds is how often a case is gone through: once, or full times in the long run.
+func Rounds(full int) int {
+	if Full() {
+		return full
+	}
+	return 1
+}
+
 // Each runs a case against each broker, a fresh one per case.
 func Each(t *testing.T, own map[string]string, run func(t *testing.T, b Broker)) {
 	for _, name := range Names() {

@@ -60,20 +60,41 @@ func create(t *testing.T, addr, topic string, partitions int32) {
 
 // Every client's records arrive whole and in order, whoever reads them.
 func TestProduceConsume(t *testing.T) {
-	const count = 2000
+	count := 2000 * compat.Rounds(10)
 	compat.Each(t, nil, func(t *testing.T, b compat.Broker) {
 		each(t, All, func(t *testing.T, c Client) {
-			topic := "pc-" + c.Name
-			create(t, b.Addr(), topic, 3)
-			drive(t, c, "produce", b.Addr(), topic, strconv.Itoa(count), c.Codec)
-			var got []read
-			for line := range strings.Lines(drive(t, c, "consume", b.Addr(), topic, strconv.Itoa(count))) {
-				if strings.HasPrefix(line, "record") {
-					got = append(got, parse(t, line))
-				}
+			for _, codec := range c.Codecs[:compat.Rounds(len(c.Codecs))] {
+				topic := "pc-" + c.Name + "-" + codec
+				create(t, b.Addr(), topic, 3)
+				drive(t, c, "produce", b.Addr(), topic, strconv.Itoa(count), codec)
+				consumeAll(t, c, b, topic, count)
 			}
-			inOrder(t, got, count)
 		})
+		if compat.Full() {
+			t.Run("each other's", func(t *testing.T) { consumeEachOthers(t, b, count) })
+		}
+	})
+}
+
+func consumeAll(t *testing.T, c Client, b compat.Broker, topic string, count int) {
+	t.Helper()
+	var got []read
+	for line := range strings.Lines(drive(t, c, "consume", b.Addr(), topic, strconv.Itoa(count))) {
+		if strings.HasPrefix(line, "record") {
+			got = append(got, parse(t, line))
+		}
+	}
+	inOrder(t, got, count)
+}
+
+// consumeEachOthers has every client read what others wrote, if it knows their codec.
+func consumeEachOthers(t *testing.T, b compat.Broker, count int) {
+	each(t, All, func(t *testing.T, c Client) {
+		for _, writer := range All {
+			if codec := writer.Codecs[0]; writer.Name != c.Name && slices.Contains(c.Codecs, codec) {
+				consumeAll(t, c, b, "pc-"+writer.Name+"-"+codec, count)
+			}
+		}
 	})
 }
 
@@ -141,26 +162,32 @@ func TestGroups(t *testing.T) {
 		fillers := map[string]*filler{}
 		t.Run("come and go", func(t *testing.T) {
 			each(t, All, func(t *testing.T, c Client) {
-				create(t, b.Addr(), "group-"+c.Name, 4)
-				f := newFiller(t, b.Addr(), "group-"+c.Name)
-				comeAndGo(t, c, b, f)
-				mu.Lock()
-				defer mu.Unlock()
-				fillers[c.Name] = &filler{next: f.next}
+				for round := range compat.Rounds(3) {
+					group := fmt.Sprintf("group-%s-%d", c.Name, round)
+					create(t, b.Addr(), group, 4)
+					f := newFiller(t, b.Addr(), group)
+					comeAndGo(t, c, b, f)
+					mu.Lock()
+					fillers[c.Name] = &filler{topic: group, next: f.next}
+					mu.Unlock()
+				}
 			})
 		})
-		compat.Restart(t, b)
-		t.Run("after a restart", func(t *testing.T) { each(t, All, func(t *testing.T, c Client) { resume(t, c, b, fillers[c.Name]) }) })
-		b.Kill()
-		if err := b.Start(); err != nil {
-			t.Fatal(err)
+		for range compat.Rounds(4) {
+			compat.Restart(t, b)
+			t.Run("after a restart", func(t *testing.T) { each(t, All, func(t *testing.T, c Client) { resume(t, c, b, fillers[c.Name]) }) })
+			b.Kill()
+			if err := b.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Run("after a kill", func(t *testing.T) { each(t, All, func(t *testing.T, c Client) { resume(t, c, b, fillers[c.Name]) }) })
 		}
-		t.Run("after a kill", func(t *testing.T) { each(t, All, func(t *testing.T, c Client) { resume(t, c, b, fillers[c.Name]) }) })
 	})
 }
 
+// comeAndGo goes through the life of a group of two; it has the name of its topic.
 func comeAndGo(t *testing.T, c Client, b compat.Broker, f *filler) {
-	group := "group-" + c.Name
+	group := f.topic
 	f.fill(t, 200)
 	first := join(t, c, "first", b.Addr(), f.topic, group)
 	first.await("alone, reading all", func(held []int32, records []read) bool { return slices.Equal(held, four) && len(records) >= 200 })
@@ -217,7 +244,7 @@ func resume(t *testing.T, c Client, b compat.Broker, before *filler) {
 	if before == nil {
 		t.Fatal("the group was not formed before")
 	}
-	group := "group-" + c.Name
+	group := before.topic
 	awaitCommitted(t, b.Addr(), group, group, before.next)
 	f := newFiller(t, b.Addr(), group)
 	f.next = before.next
@@ -244,13 +271,15 @@ func TestAdmin(t *testing.T) {
 	withAdmin := slices.DeleteFunc(slices.Clone(All), func(c Client) bool { return !c.Admin })
 	compat.Each(t, nil, func(t *testing.T, b compat.Broker) {
 		each(t, withAdmin, func(t *testing.T, c Client) {
-			out := neutral(drive(t, c, "admin", b.Addr(), "admin-"+c.Name), b)
-			mu.Lock()
-			defer mu.Unlock()
-			if answers[c.Name] == nil {
-				answers[c.Name] = map[string]string{}
+			for round := range compat.Rounds(5) {
+				out := neutral(drive(t, c, "admin", b.Addr(), fmt.Sprintf("admin-%s-%d", c.Name, round)), b)
+				mu.Lock()
+				if answers[c.Name] == nil {
+					answers[c.Name] = map[string]string{}
+				}
+				answers[c.Name][b.Name()] += out
+				mu.Unlock()
 			}
-			answers[c.Name][b.Name()] = out
 		})
 	})
 	for _, c := range withAdmin {

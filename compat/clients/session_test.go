@@ -157,6 +157,15 @@ func (m *member) values(into map[string]bool) {
 	}
 }
 
+// take returns what the member has read since the last call.
+func (m *member) take() []read {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	records := m.records
+	m.records = nil
+	return records
+}
+
 // leave closes stdin and waits for the driver to end well.
 func (m *member) leave() {
 	m.t.Helper()

@@ -224,7 +224,11 @@ class Aiokafka:
     def __init__(self, address, topic):
         import aiokafka
 
+        from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+        from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+
         self.aiokafka, self.address, self.topic = aiokafka, address, topic
+        self.assignors = (RoundRobinPartitionAssignor, RangePartitionAssignor)  # its own, and the one that all clients know
 
     def produce(self, count, codec):
         async def run():
@@ -264,7 +268,8 @@ class Aiokafka:
 
         async def run():
             c = self.aiokafka.AIOKafkaConsumer(bootstrap_servers=self.address, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
-                                               session_timeout_ms=10000, heartbeat_interval_ms=500, metadata_max_age_ms=1000)
+                                               session_timeout_ms=10000, heartbeat_interval_ms=500, metadata_max_age_ms=1000,
+                                               partition_assignment_strategy=self.assignors)
             c.subscribe([self.topic], listener=Listener())
             await c.start()
             while not stopped:

@@ -12,7 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-type franz struct{ target }
+type franz struct {
+	target
+	balancers []kgo.GroupBalancer
+}
 
 func (f franz) client(opts ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(opts, kgo.SeedBrokers(f.address), kgo.MetadataMaxAge(time.Second), kgo.MetadataMinAge(100*time.Millisecond))...)
@@ -54,7 +57,7 @@ func (f franz) consume(count int) error {
 func (f franz) group(name string, stopped <-chan struct{}) error {
 	h := &holding{topic: f.topic}
 	c, err := f.client(kgo.ConsumerGroup(name), kgo.ConsumeTopics(f.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(500*time.Millisecond), kgo.BlockRebalanceOnPoll(), kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(500*time.Millisecond), kgo.BlockRebalanceOnPoll(), kgo.Balancers(f.balancers...),
 		kgo.OnPartitionsAssigned(h.gain), kgo.OnPartitionsRevoked(h.lose), kgo.OnPartitionsLost(h.lose))
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // library is one client.
@@ -36,7 +38,10 @@ func main() {
 }
 
 func run(name, command string, t target, rest []string) error {
-	libraries := map[string]library{"franz": franz{t}, "sarama": saramaClient{t}, "segmentio": segmentio{t}, "kcat": kcat{t}}
+	libraries := map[string]library{"sarama": saramaClient{t}, "segmentio": segmentio{t}, "kcat": kcat{t},
+		"franz":       franz{t, []kgo.GroupBalancer{kgo.CooperativeStickyBalancer()}},
+		"franz-range": franz{t, []kgo.GroupBalancer{kgo.RangeBalancer()}}, // the one that all clients know
+	}
 	lib, ok := libraries[name]
 	if !ok {
 		return fmt.Errorf("unknown library %q", name)
