@@ -18,7 +18,7 @@ type Deps struct {
 	ForBrokers        brokersController
 	Groups            groupCoordinator
 	Transactions      txnCoordinator
-	Image             clusterImage
+	Image             toldImage
 	InternalTopics    internalTopics
 	LegacyOffsets     legacyOffsets
 	OffsetMetadataMax int // offset.metadata.max.bytes

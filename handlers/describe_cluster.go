@@ -15,13 +15,13 @@ import (
 // Behaviour: as Metadata's; a controller that the client could not reach is not told.
 //
 // Versions: 1 the kind of endpoint (KIP-919). Only brokers have some here.
-func describeCluster(i clusterImage) API {
-	return on(0, 1, func(_ context.Context, c *Call, req *kmsg.DescribeClusterRequest) (*kmsg.DescribeClusterResponse, error) {
+func describeCluster(i toldImage) API {
+	return on(0, 1, func(ctx context.Context, c *Call, req *kmsg.DescribeClusterRequest) (*kmsg.DescribeClusterResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 		const brokers, controllers = 1, 2
 		switch req.EndpointType {
 		case brokers:
-			fillCluster(resp, i.Metadata(), c.Listener)
+			fillCluster(resp, imageOnceTold(ctx, i), c.Listener)
 			if req.IncludeClusterAuthorizedOperations {
 				resp.ClusterAuthorizedOperations = clusterOperations
 			}

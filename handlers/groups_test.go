@@ -445,6 +445,8 @@ type imageOf struct{ image *cluster.Metadata }
 
 func (i imageOf) Metadata() *cluster.Metadata { return i.image }
 
+func (i imageOf) AwaitMetadata(context.Context, func(*cluster.Metadata) bool) error { return nil }
+
 // ask sends a request through its wire form, both ways.
 func (b *groupBroker) ask(req kmsg.Request) kmsg.Response {
 	b.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,6 +21,30 @@ type topicCreator interface {
 	AutoCreate(ctx context.Context, names []string) []error
 }
 
+// toldImage is the image of the cluster, and the means to wait for what the controller tells. AwaitMetadata returns an error only when
+// it gave up.
+type toldImage interface {
+	clusterImage
+	AwaitMetadata(ctx context.Context, satisfied func(*cluster.Metadata) bool) error
+}
+
+// toldPatience bounds how long a client of a broker that has just started waits for the controller.
+const toldPatience = 5 * time.Second
+
+// imageOnceTold is the image of the cluster, awaited while a broker that has just started was not told of it: for some milliseconds it listens, as
+// it must to be told, and knows nobody. Apache's broker answers then that there are no brokers and no topics. librdkafka 2.16 forgets all
+// brokers that it knew when it hears that, and its producer has been seen not to come back to life.
+func imageOnceTold(ctx context.Context, i toldImage) *cluster.Metadata {
+	knows := func(m *cluster.Metadata) bool { return m.ControllerID >= 0 }
+	if m := i.Metadata(); knows(m) {
+		return m
+	}
+	ctx, cancel := context.WithTimeout(ctx, toldPatience)
+	defer cancel()
+	_ = i.AwaitMetadata(ctx, knows) // without a controller the answer is Apache's
+	return i.Metadata()
+}
+
 // metadata tells a client which brokers there are, and who leads the partitions of the topics that it asks for.
 //
 // Behaviour: answered from what the controller told last. Brokers and leaders are those with the listener that the request came in
@@ -28,12 +53,12 @@ type topicCreator interface {
 // Versions: 0 empty list means all topics, replicas that are down are left out · 1 null means all; controller, internal flag, rack
 // · 2 cluster id · 3 throttle time · 4 the client may forbid creation · 5 offline replicas · 6 LISTENER_NOT_FOUND · 7 leader epoch
 // · 8 authorized operations · 10 topic ids in answers (KIP-516) · 11 no cluster operations (KIP-700) · 12 topic ids in questions.
-func metadata(cfg *config.Broker, i clusterImage, creator topicCreator) API {
+func metadata(cfg *config.Broker, i toldImage, creator topicCreator) API {
 	return on(0, 12, func(ctx context.Context, c *Call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
-		m := i.Metadata()
 		if bad := badMetadataTopics(req); bad != nil {
 			return refuseMetadata(req, bad), nil
 		}
+		m := imageOnceTold(ctx, i)
 		resp := req.ResponseKind().(*kmsg.MetadataResponse)
 		resp.ClusterID = &m.ClusterID
 		resp.ControllerID = int32(m.ControllerID)

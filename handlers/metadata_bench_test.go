@@ -17,6 +17,9 @@ type fixedImage struct{ m *cluster.Metadata }
 
 func (f fixedImage) Metadata() *cluster.Metadata { return f.m }
 
+// AwaitMetadata has nothing to wait for.
+func (f fixedImage) AwaitMetadata(context.Context, func(*cluster.Metadata) bool) error { return nil }
+
 // bigImage has topics with partitions, on three brokers.
 func bigImage(topics, partitions int) fixedImage {
 	r := &cluster.UpdateMetadataRequest{ControllerID: 1}
