@@ -106,6 +106,9 @@ func (a *Acked) AwaitAcked(t *testing.T, more int32) {
 		if all >= target {
 			return
 		}
+		if err := a.Err(); err != nil {
+			t.Fatal(err)
+		}
 		if time.Now().After(end) {
 			t.Fatalf("everything below %d is acknowledged, and something up to %d; want everything below %d", all, last, target)
 		}

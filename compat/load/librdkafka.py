@@ -4,6 +4,7 @@ verifiable producer does.
 usage: librdkafka.py ADDRESSES TOPIC PRODUCER RATE
 """
 
+import faulthandler
 import json
 import signal
 import sys
@@ -30,6 +31,8 @@ def told(err, message):
     print(json.dumps(event), flush=True)
 
 
+faulthandler.enable()  # a crash of the library leaves a trace
+faulthandler.register(signal.SIGUSR1)
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
 p = Producer({

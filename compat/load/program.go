@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,11 +25,12 @@ import (
 // JSON for each record.
 type Program struct {
 	Acked
-	name    string
-	process *process.Process
-	copy    *os.File // of what it prints, for people
-	rest    []byte   // of a line that has not ended yet; used by the goroutine that copies the program's output
-	ended   bool     // it has said that it is done; read when the process has ended
+	name     string
+	process  *process.Process
+	copy     *os.File    // of what it prints, for people
+	rest     []byte      // of a line that has not ended yet; used by the goroutine that copies the program's output
+	stopping atomic.Bool // it was asked to end
+	ended    bool        // it has said that it is done; read when the process has ended
 }
 
 // patient is what makes a Java producer outlive faults that last. Its small batches take it to all partitions soon: a producer whose very
@@ -89,7 +92,18 @@ func startProgram(t *testing.T, name, dir string, cmd *exec.Cmd) *Program {
 	if p.process, err = process.Start(cmd, filepath.Join(dir, name+".out")); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.process.Kill)
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with the program
+		<-p.process.Done()
+		if !p.stopping.Load() {
+			p.Fail(fmt.Errorf("%s ended on its own (see %s)\n%s", name, p.process.Output(), process.Tail(p.process.Output(), 4000)))
+		}
+	})
+	t.Cleanup(func() {
+		p.stopping.Store(true)
+		p.process.Kill()
+		wg.Wait()
+	})
 	return p
 }
 
@@ -136,6 +150,7 @@ func (p *Program) take(line []byte) {
 // Finish has the program stop and wait until everything was acknowledged.
 func (p *Program) Finish(t *testing.T) {
 	t.Helper()
+	p.stopping.Store(true)
 	if err := p.process.Stop(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
