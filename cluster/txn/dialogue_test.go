@@ -229,9 +229,10 @@ func (d *dialogue) reload() {
 	d.shard.adopt(l.txns, d.now)
 }
 
-// log shows the records that were written since it was shown last.
+// log shows the records that were written since it was shown last, those of one batch in order.
 func (d *dialogue) log() {
 	for b := range protocol.Batches(d.journal.log[d.shown:]) {
+		begin := len(d.replies)
 		for r := range protocol.Records(b) {
 			id, err := parseKey(r.Key)
 			if err != nil {
@@ -247,6 +248,7 @@ func (d *dialogue) log() {
 			}
 			d.say("%s %s", id, show(&m))
 		}
+		slices.Sort(d.replies[begin:])
 	}
 	d.shown = len(d.journal.log)
 }
