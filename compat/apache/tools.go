@@ -26,6 +26,7 @@ var tools = map[string]string{
 	"reassign-partitions":  "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"topics":               "org.apache.kafka.tools.TopicCommand",
 	"transactions":         "org.apache.kafka.tools.TransactionsCommand",
+	"transactional-copier": "org.apache.kafka.tools.TransactionalMessageCopier", // of Apache's system tests, without a script
 	"verifiable-consumer":  "org.apache.kafka.tools.VerifiableConsumer",
 	"verifiable-producer":  "org.apache.kafka.tools.VerifiableProducer",
 	"zookeeper-shell":      "org.apache.zookeeper.ZooKeeperMainWithTlsSupportForKafka",
