@@ -40,6 +40,10 @@ chaos: ## ROUNDS (default 50) faults, chosen at random, of a cluster of three un
 mixed: ## gokafka and Apache Kafka brokers in one cluster and by turns on one directory, in full (about half an hour)
 	go -C compat test -timeout 90m -full -v ./mixed
 
+.PHONY: txn
+txn: ## transactions under faults beside Apache Kafka, for ROUNDS rounds (default 10)
+	go -C compat test -count=1 -timeout 6h -full ./txn -rounds $(or $(ROUNDS),10)
+
 .PHONY: bench
 bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)
 	go -C compat run ./bench

@@ -142,17 +142,6 @@ func python(library string) func() ([]string, error) {
 	}
 }
 
-// Python is an interpreter with the Python clients, installed once.
-func Python() (string, error) {
-	packages, err := cache.Dir("python", fmt.Sprint(pythonPackages), func(dir string) error {
-		if err := run(dir, "python3", "-m", "venv", "venv"); err != nil {
-			return err
-		}
-		return run(dir, filepath.Join(dir, "venv", "bin", "pip"), append([]string{"install", "--quiet"}, pythonPackages...)...)
-	})
-	return filepath.Join(packages, "venv", "bin", "python"), err
-}
-
 func node() ([]string, error) {
 	packages, err := cache.Dir("node", fmt.Sprint(nodePackages), func(dir string) error {
 		return run(dir, "npm", append([]string{"install", "--no-audit", "--no-fund", "--silent", "--prefix", dir}, nodePackages...)...)

@@ -9,6 +9,7 @@ import (
 
 	"gokafka/compat/apache"
 	"gokafka/compat/clients"
+	"gokafka/compat/txn"
 )
 
 func main() {
@@ -25,7 +26,10 @@ func setup() error {
 	if _, err := apache.Install(); err != nil {
 		return err
 	}
-	return clients.Install()
+	if err := clients.Install(); err != nil {
+		return err
+	}
+	return txn.Install()
 }
 
 // needed are the programs that must be there, by name or path, with the Debian packages that bring them.

@@ -4,6 +4,7 @@ usage: driver.py copy ADDRESSES INPUT OUTPUT GROUP ID
        driver.py script ADDRESSES
 """
 
+import faulthandler
 import random
 import signal
 import sys
@@ -19,8 +20,7 @@ def stop(*_):
 
 
 def transactional(addresses, name, timeout_ms):
-    p = Producer({"bootstrap.servers": addresses, "transactional.id": name, "transaction.timeout.ms": timeout_ms, "linger.ms": 1,
-                  "topic.metadata.refresh.interval.ms": 1000})  # it makes the client connect again when its one broker was away
+    p = Producer({"bootstrap.servers": addresses, "transactional.id": name, "transaction.timeout.ms": timeout_ms, "linger.ms": 1})
     p.init_transactions(60)
     return p
 
@@ -31,7 +31,7 @@ class Copier:
     def __init__(self, addresses, source, target, group, name):
         self.producer = transactional(addresses, name, 10000)
         self.consumer = Consumer({"bootstrap.servers": addresses, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False,
-                                  "auto.offset.reset": "earliest", "session.timeout.ms": 6000, "topic.metadata.refresh.interval.ms": 1000, "heartbeat.interval.ms": 500})
+                                  "auto.offset.reset": "earliest", "session.timeout.ms": 6000, "heartbeat.interval.ms": 500})
         self.consumer.subscribe([source])
         self.target = target
 
@@ -44,6 +44,7 @@ class Copier:
 
     def once(self, batch):
         """Each seventh transaction is aborted for no reason, and its records are read again."""
+        faulthandler.dump_traceback_later(15, exit=True)  # it may hang when its only broker was away; it is started again
         try:
             self.producer.begin_transaction()
             self.fill(batch)
@@ -88,11 +89,12 @@ class Script:
     """Does what it is told line by line, with producers that have names."""
 
     def __init__(self, addresses):
-        self.addresses, self.producers, self.undelivered = addresses, {}, []
+        self.addresses, self.producers, self.members = addresses, {}, []
 
     def run(self):
         for line in sys.stdin:
             command, name, *rest = line.split()
+            faulthandler.dump_traceback_later(80)  # what it hangs in, should it hang
             try:
                 getattr(self, command)(name, *rest)
                 print("ok", flush=True)
@@ -116,7 +118,7 @@ class Script:
     def offsets(self, name, group, topic, offset):
         member = Consumer({"bootstrap.servers": self.addresses, "group.id": group})
         self.producers[name].send_offsets_to_transaction([TopicPartition(topic, 0, int(offset))], member.consumer_group_metadata(), 60)
-        member.close()
+        self.members.append(member)  # to close it may take as long as to join a group
 
     def commit(self, name):
         self.producers[name].commit_transaction(60)
