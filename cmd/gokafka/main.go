@@ -66,16 +66,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serve runs the broker until a signal stops it in order; a second one ends the process at once.
+// repeatTime is how long after a signal more of them are taken for the same: timeout(1), and supervisors like it, send one to the process
+// and another to its group.
+const repeatTime = 2 * time.Second
+
+// serve runs the broker until a signal stops it in order; a second one, if it does not follow at once, ends the process where it is.
 func serve(c *config.Broker, logger zerolog.Logger) error {
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer restore()
 	b := server.NewBroker(c, logger)
-	if err := b.Start(ctx); err != nil {
+	if err := b.Start(ctx); err != nil && ctx.Err() == nil {
 		return err
+	} else if err != nil {
+		logger.Info().Err(err).Msg("gokafka was stopped before it answered")
+		return nil
 	}
 	<-ctx.Done()
-	restore() // from here on a signal does what it does to any process
+	defer time.AfterFunc(repeatTime, restore).Stop() // from then on a signal does what it does to any process
 	began := time.Now()
 	if err := b.Shutdown(context.Background()); err != nil {
 		return fmt.Errorf("stop: %w", err)

@@ -2,9 +2,7 @@ package clients
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"gokafka/compat"
@@ -13,11 +11,8 @@ import (
 // mixed are the clients that go into one group. All know the range assignor; franz-go must be told to speak nothing else.
 func mixed() []Client {
 	few := []string{"sarama", "librdkafka", "kafka-python", "kafkajs", "java-3.9"}
-	if only := os.Getenv("COMPAT_CLIENTS"); only != "" {
-		few = strings.Split(only, ",")
-	}
 	members := []Client{{Name: "franz-go with range", command: goDriver("franz-range")}}
-	for _, c := range All {
+	for _, c := range chosen(All) {
 		if compat.Full() && c.Name != "franz-go" || slices.Contains(few, c.Name) {
 			members = append(members, c)
 		}
