@@ -28,6 +28,15 @@ func (b *Broker) openTree(ctx context.Context) (metastore.Tree, error) {
 	if v.Has("zookeeper.connection.timeout.ms") {
 		o.ConnectionTimeout = v.Millis("zookeeper.connection.timeout.ms")
 	}
+	user, password, err := v.ZooKeeperLogin()
+	if err != nil {
+		return nil, err
+	}
+	if user != "" {
+		o.Credentials = &metastore.Credentials{User: user, Password: password}
+	} else if o.SetACL {
+		return nil, errors.New("zookeeper.set.acl is true, but there are no credentials for ZooKeeper: no JAAS file has a section for it")
+	}
 	tree, err := metastore.ConnectZooKeeper(ctx, o)
 	if err != nil {
 		return nil, err

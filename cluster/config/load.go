@@ -48,6 +48,11 @@ func Load(s Sources) (*Broker, error) {
 	}
 	warnings := unknownSettings(static)
 	fromEnv, unknown := environment(s.Environment)
+	for name, value := range javaSettings(s.Environment) {
+		if _, given := static[name]; !given {
+			static[name] = value
+		}
+	}
 	override(static, fromEnv)
 	warnings = append(warnings, unknown...)
 	for _, o := range s.Overrides {
@@ -129,6 +134,30 @@ func environment(variables []string) (props map[string]string, warnings []string
 		props[setting] = value
 	}
 	return props, warnings
+}
+
+// javaSettings are the system properties in KAFKA_OPTS that mean something here: where Apache's brokers find ZooKeeper's credentials.
+func javaSettings(variables []string) map[string]string {
+	options := map[string]string{}
+	for _, variable := range variables {
+		if value, ok := strings.CutPrefix(variable, "KAFKA_OPTS="); ok {
+			for option := range strings.FieldsSeq(value) {
+				if name, value, ok := strings.Cut(strings.TrimPrefix(option, "-D"), "="); ok && strings.HasPrefix(option, "-D") {
+					options[name] = strings.Trim(value, `"'`)
+				}
+			}
+		}
+	}
+	if options["zookeeper.sasl.client"] == "false" {
+		return nil
+	}
+	settings := map[string]string{}
+	for java, own := range map[string]string{"java.security.auth.login.config": "gokafka.jaas.file", "zookeeper.sasl.clientconfig": "gokafka.zookeeper.jaas.section"} {
+		if value := options[java]; value != "" {
+			settings[own] = value
+		}
+	}
+	return settings
 }
 
 func settingOf(variable string) string {

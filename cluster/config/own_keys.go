@@ -5,4 +5,8 @@ package config
 var ownKeys = []Key{
 	{Name: "gokafka.isr.sync", Type: String, Default: "last", Internal: true, Check: oneOf("none", "last", "min"), Effect: true,
 		Doc: "When committed records must be on the leader's disk: none, before it is the last in sync, or at min.insync.replicas."},
+	{Name: "gokafka.jaas.file", Type: String, Default: null, Internal: true, Effect: true,
+		Doc: "JAAS file with ZooKeeper's credentials; what -Djava.security.auth.login.config says in KAFKA_OPTS when unset."},
+	{Name: "gokafka.zookeeper.jaas.section", Type: String, Default: "Client", Internal: true, Effect: true,
+		Doc: "Section of that file; -Dzookeeper.sasl.clientconfig in KAFKA_OPTS."},
 }

@@ -20,8 +20,8 @@ type ZooKeeperOptions struct {
 	SessionTimeout    time.Duration // zookeeper.session.timeout.ms
 	ConnectionTimeout time.Duration // zookeeper.connection.timeout.ms: how long to wait for the first session
 	InFlightMax       int           // zookeeper.max.in.flight.requests
-	Digest            string        // "user:password" for the digest scheme, empty for none
-	SetACL            bool          // zookeeper.set.acl: nodes belong to whom Digest names
+	Credentials       *Credentials  // nil: none, then no node belongs to anybody
+	SetACL            bool          // zookeeper.set.acl: nodes belong to whom the credentials name
 	Logger            zerolog.Logger
 }
 
@@ -51,6 +51,7 @@ type ZooKeeper struct {
 
 	mu          sync.Mutex
 	session     int64
+	refused     error         // what ZooKeeper said of the credentials, if it did not take them
 	connected   chan struct{} // closed while there is a session to talk in
 	closed      bool
 	subscribers map[*Watcher]struct{}
@@ -92,7 +93,7 @@ func ConnectZooKeeper(ctx context.Context, o ZooKeeperOptions) (*ZooKeeper, erro
 	logger := o.Logger.With().Str("part", "zookeeper").Logger()
 	z.mu.Lock() // the callback may come before the connection is returned
 	z.conn, _, err = zk.Connect(servers, o.SessionTimeout, zk.WithLogger(&logger), zk.WithLogInfo(false),
-		zk.WithMaxBufferSize(answerBytesMax), zk.WithEventCallback(z.heard), zk.WithDialer(dialer(o.SessionTimeout)), zk.WithHostProvider(&ensemble{}))
+		zk.WithMaxBufferSize(answerBytesMax), zk.WithEventCallback(z.heard), zk.WithDialer(z.dialer(o)), zk.WithHostProvider(&ensemble{}))
 	z.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("connect to ZooKeeper: %w", err)
@@ -130,10 +131,8 @@ func (z *ZooKeeper) begin(ctx context.Context, o ZooKeeperOptions) error {
 	if err := z.awaitConnected(ctx); err != nil {
 		return fmt.Errorf("connect to ZooKeeper at %s within %s: %w", o.Connect, o.ConnectionTimeout, err)
 	}
-	if o.Digest != "" {
-		if err := z.conn.AddAuth("digest", []byte(o.Digest)); err != nil {
-			return fmt.Errorf("authenticate to ZooKeeper: %w", err)
-		}
+	if err := z.awaitLogin(ctx); err != nil {
+		return fmt.Errorf("authenticate to ZooKeeper at %s: %w", o.Connect, err)
 	}
 	for i, c := range z.chroot + "/" {
 		if c != '/' || i == 0 {
@@ -145,6 +144,35 @@ func (z *ZooKeeper) begin(ctx context.Context, o ZooKeeperOptions) error {
 		}
 	}
 	return nil
+}
+
+// awaitLogin waits until a first request is answered, which tells that the credentials were taken: the library tries again and again
+// otherwise.
+func (z *ZooKeeper) awaitLogin(ctx context.Context) error {
+	for {
+		_, _, err := z.conn.Exists("/")
+		z.mu.Lock()
+		refused := z.refused
+		z.mu.Unlock()
+		switch {
+		case err == nil || ofNode(err) != nil:
+			return nil
+		case refused != nil:
+			return refused
+		case ctx.Err() != nil:
+			return errors.Join(err, ctx.Err())
+		}
+		if err := z.awaitConnected(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// refusedLogin notes that the server did not take the credentials.
+func (z *ZooKeeper) refusedLogin(err error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.refused = err
 }
 
 // heard is the library's callback: it must not block.

@@ -64,14 +64,19 @@ func (e *ensemble) Connected() {
 }
 
 // dialer makes connections that give up on a server which accepts them but does not begin a session within the session's timeout. The
-// library would wait several times as long, and a server that is just starting may well forget the first request.
-func dialer(patience time.Duration) zk.Dialer {
+// library would wait several times as long, and a server that is just starting may well forget the first request. With credentials they log
+// in.
+func (z *ZooKeeper) dialer(o ZooKeeperOptions) zk.Dialer {
 	return func(network, address string, timeout time.Duration) (net.Conn, error) {
 		c, err := net.DialTimeout(network, address, timeout)
 		if err != nil {
 			return nil, err
 		}
-		return &impatient{Conn: c, until: time.Now().Add(patience)}, nil
+		c = &impatient{Conn: c, until: time.Now().Add(o.SessionTimeout)}
+		if o.Credentials != nil {
+			c = &saslConn{Conn: c, credentials: *o.Credentials, refused: z.refusedLogin}
+		}
+		return c, nil
 	}
 }
 

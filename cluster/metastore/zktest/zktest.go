@@ -23,20 +23,34 @@ const startTimeout = 30 * time.Second
 type Server struct {
 	Address string // host:port
 	dir     string
+	flags   string // of its JVM
 	process *exec.Cmd
 }
 
 // Start starts a ZooKeeper on a free port and stops it when the test ends.
-func Start(t testing.TB) *Server {
+func Start(t testing.TB) *Server { return start(t, "", "") }
+
+// StartWithUser starts one that knows a user, who may log in with DIGEST-MD5.
+func StartWithUser(t testing.TB, user, password string) *Server {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "jaas.conf")
+	jaas := fmt.Sprintf("Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_%s=\"%s\"; };\n", user, password)
+	if err := os.WriteFile(file, []byte(jaas), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n", " -Djava.security.auth.login.config="+file)
+}
+
+func start(t testing.TB, settings, flags string) *Server {
 	t.Helper()
 	if _, err := os.Stat(script); err != nil {
 		t.Fatalf("no ZooKeeper at %s: apt-get install zookeeper", script)
 	}
-	s := &Server{Address: freeAddress(t), dir: t.TempDir()}
+	s := &Server{Address: freeAddress(t), dir: t.TempDir(), flags: flags}
 	_, port, _ := net.SplitHostPort(s.Address)
 	config := fmt.Sprintf("tickTime=500\nminSessionTimeout=1000\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n",
 		filepath.Join(s.dir, "data"), port)
-	if err := os.WriteFile(s.config(), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(s.config(), []byte(config+settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.stop)
@@ -65,7 +79,7 @@ func (s *Server) Restart(t testing.TB) {
 	}
 	defer out.Close()
 	s.process = exec.Command(script, "start-foreground", s.config())
-	s.process.Env = append(os.Environ(), "ZOO_LOG_DIR="+s.dir, "SERVER_JVMFLAGS=-Xmx256m -XX:TieredStopAtLevel=1")
+	s.process.Env = append(os.Environ(), "ZOO_LOG_DIR="+s.dir, "SERVER_JVMFLAGS=-Xmx256m -XX:TieredStopAtLevel=1"+s.flags)
 	s.process.Stdout, s.process.Stderr = out, out
 	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.process.Start(); err != nil {

@@ -5,11 +5,13 @@ package zktest_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/rs/zerolog"
 
 	"gokafka/cluster"
@@ -218,8 +220,11 @@ func TestConnectRefused(t *testing.T) {
 
 // TestACL has nodes belong to a user; others may read, but not settings of users.
 func TestACL(t *testing.T) {
-	server := zktest.Start(t)
-	owner, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: server.Address, Digest: "kafka:secret", SetACL: true, Logger: zerolog.Nop()})
+	server := zktest.StartWithUser(t, "kafka", "secret")
+	login := &metastore.Credentials{User: "kafka", Password: "secret"}
+	// One of the hosts is not there, and the chroot is to be made.
+	owner, err := metastore.ConnectZooKeeper(t.Context(), metastore.ZooKeeperOptions{Connect: "127.0.0.1:1," + server.Address + "/sec/deep",
+		Credentials: login, SetACL: true, Logger: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +239,11 @@ func TestACL(t *testing.T) {
 	if err := s.SetConfig(t.Context(), "users/alice", map[string]string{"a": "b"}); err != nil {
 		t.Fatal(err)
 	}
-	anyone := metastore.New(connect(t, server.Address))
+	checkACLs(t, server.Address, "/sec/deep", map[string]string{
+		"": "31 sasl:kafka, 1 world:anyone", "/controller": "31 sasl:kafka, 1 world:anyone", "/brokers/topics": "31 sasl:kafka, 1 world:anyone",
+		"/config/topics": "31 sasl:kafka, 1 world:anyone", "/config/users": "", "/config/users/alice": "", "/config/brokers": "", "/consumers": "31 world:anyone",
+	})
+	anyone := metastore.New(connect(t, server.Address+"/sec/deep"))
 	if id, ok, err := anyone.Controller(t.Context(), nil); err != nil || !ok || id != 1 {
 		t.Fatalf("controller %d, %v, %v", id, ok, err)
 	}
@@ -244,4 +253,52 @@ func TestACL(t *testing.T) {
 	if err := anyone.MarkTopicForDeletion(t.Context(), "alpha"); err == nil {
 		t.Fatal("anyone may delete topics")
 	}
+}
+
+// checkACLs compares who may do what, written as perms scheme:id; empty: not even that may be read by anyone.
+func checkACLs(t *testing.T, address, chroot string, want map[string]string) {
+	t.Helper()
+	conn, _, err := zk.Connect([]string{address}, 10*time.Second, zk.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for path, acl := range want {
+		entries, _, err := conn.GetACL(chroot + path)
+		if err != nil && (acl != "" || !errors.Is(err, zk.ErrNoAuth)) {
+			t.Fatalf("%s: %v", path, err)
+		}
+		var words []string
+		for _, e := range entries {
+			words = append(words, fmt.Sprintf("%d %s:%s", e.Perms, e.Scheme, e.ID))
+		}
+		if got := strings.Join(words, ", "); got != acl {
+			t.Errorf("%s has %q, Apache's has %q", path, got, acl)
+		}
+	}
+}
+
+// Case 119: a wrong password is an error at the start, a lost connection logs in again.
+func TestLogin(t *testing.T) {
+	server := zktest.StartWithUser(t, "kafka", "secret")
+	options := metastore.ZooKeeperOptions{Connect: server.Address, Credentials: &metastore.Credentials{User: "kafka", Password: "guessed"}, Logger: zerolog.Nop()}
+	if _, err := metastore.ConnectZooKeeper(t.Context(), options); !errors.Is(err, metastore.ErrAuthFailed) {
+		t.Fatalf("a wrong password: %v", err)
+	}
+	options.Credentials.Password, options.SetACL = "secret", true
+	z, err := metastore.ConnectZooKeeper(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	write := func(path string) {
+		t.Helper()
+		results, err := z.Write(t.Context(), []metastore.Txn{{metastore.Create(path, nil, metastore.Persistent)}})
+		if err != nil || results[0].Err != nil {
+			t.Fatal(path, err, results)
+		}
+	}
+	write("/owned")
+	server.Restart(t)
+	write("/owned/again")
 }
