@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -185,38 +186,39 @@ func (c *Channel) exchangeLocked(ctx context.Context, req kmsg.Request, buf []by
 	if _, err := conn.Write(c.out); err != nil {
 		return nil, buf, fmt.Errorf("send %s: %w", kmsg.NameForKey(req.Key()), err)
 	}
-	if buf, err = readFrame(conn, buf); err != nil {
+	frame, buf, err := readFrame(conn, buf)
+	if err != nil {
 		return nil, buf, fmt.Errorf("await answer to %s: %w", kmsg.NameForKey(req.Key()), err)
 	}
-	resp, err = decode(req, c.last, buf)
+	resp, err = decode(req, c.last, frame)
 	return resp, buf, err
 }
 
-// readFrame reads one answer into b if it is large enough, else into memory that grows with what has come.
-func readFrame(r io.Reader, b []byte) ([]byte, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return b, err
+// readFrame reads one answer with its size into buf if that is large enough, else into memory that grows with what has come, which is
+// returned too. No answer follows before the next request, so all that is there is read at once.
+func readFrame(r io.Reader, buf []byte) (frame, _ []byte, err error) {
+	buf = slices.Grow(buf[:0], readFirst)
+	have, err := io.ReadAtLeast(r, buf[:cap(buf)], 4)
+	if err != nil {
+		return nil, buf, err
 	}
-	size := int(int32(binary.BigEndian.Uint32(head[:])))
+	size := int(int32(binary.BigEndian.Uint32(buf[:4])))
 	if size < 4 || size > responseBytesMax {
-		return b, fmt.Errorf("%d bytes: %w", size, errAnswerBytes)
+		return nil, buf, fmt.Errorf("%d bytes: %w", size, errAnswerBytes)
 	}
-	for have := 0; have < size; {
-		next := size
-		if cap(b) < size {
-			next = min(size, max(readFirst, readGrowth*have, cap(b)))
-		}
-		if cap(b) < next {
-			b = append(make([]byte, 0, next), b[:have]...)
-		}
-		b = b[:next]
-		if _, err := io.ReadFull(r, b[have:]); err != nil {
-			return b, err
+	end := 4 + size
+	if have > end {
+		return nil, buf, fmt.Errorf("%d bytes behind the answer: %w", have-end, errBadAnswer)
+	}
+	for have < end {
+		next := min(end, max(cap(buf), readGrowth*have))
+		buf = slices.Grow(buf[:have], next-have)[:next]
+		if _, err := io.ReadFull(r, buf[have:]); err != nil {
+			return nil, buf, err
 		}
 		have = next
 	}
-	return b, nil
+	return buf[4:end], buf, nil
 }
 
 // decode reads an answer: correlation id, tags if the version has them, body.

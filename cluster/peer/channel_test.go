@@ -43,7 +43,7 @@ func broker(t *testing.T, speaks map[int16]int16, answer func(key, version int16
 
 func converse(c net.Conn, speaks map[int16]int16, answer func(key, version int16, correlationID int32) []byte) {
 	for {
-		frame, err := readFrame(c, nil)
+		frame, _, err := readFrame(c, nil)
 		if err != nil {
 			return
 		}
@@ -157,17 +157,21 @@ func TestChannelHangsUpWhenItsContextEnds(t *testing.T) {
 // What a frame announces is not believed before it comes.
 func TestReadFrameGrowsWithWhatArrives(t *testing.T) {
 	head := binary.BigEndian.AppendUint32(nil, 1<<29)
-	b, err := readFrame(io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 100))), nil)
-	if err == nil || cap(b) > 2*readFirst {
-		t.Errorf("%d bytes for 100, error %v", cap(b), err)
+	_, buf, err := readFrame(io.MultiReader(bytes.NewReader(head), bytes.NewReader(make([]byte, 100))), nil)
+	if err == nil || cap(buf) > 2*readFirst {
+		t.Errorf("%d bytes for 100, error %v", cap(buf), err)
 	}
 	whole := framed(1, bytes.Repeat([]byte("x"), 3<<20))
-	if b, err = readFrame(bytes.NewReader(whole), b); err != nil || !bytes.Equal(b, whole[4:]) {
-		t.Errorf("%d bytes of %d: %v", len(b), len(whole)-4, err)
+	frame, buf, err := readFrame(bytes.NewReader(whole), buf)
+	if err != nil || !bytes.Equal(frame, whole[4:]) {
+		t.Errorf("%d bytes of %d: %v", len(frame), len(whole)-4, err)
 	}
-	again, err := readFrame(bytes.NewReader(whole), b)
-	if err != nil || &again[0] != &b[0] {
+	again, _, err := readFrame(bytes.NewReader(whole), buf)
+	if err != nil || &again[0] != &frame[0] {
 		t.Errorf("a buffer that is large enough is not used again: %v", err)
+	}
+	if _, _, err := readFrame(bytes.NewReader(append(whole, 0)), buf); !errors.Is(err, errBadAnswer) {
+		t.Errorf("a byte too many: %v", err)
 	}
 }
 
