@@ -302,6 +302,7 @@ func (l *Log) commitStagedLocked(active *Segment, end int64) error {
 			if err := active.txns.add(e); err != nil {
 				return err
 			}
+			l.renamed.Store(true) // the file may be new, in a segment that is older than the recovery point
 		}
 		l.producers.complete(c)
 	}

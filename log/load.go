@@ -22,12 +22,13 @@ type loader struct {
 	*Log
 	loadOptions
 	segments []*Segment
+	reread   int64 // begin of the first segment whose indexes were built anew
 }
 
 // loadLog opens the log in a directory, recovering it after an unclean stop: from the recovery point on every batch is read and the log is
 // cut at the first that is not what was written. So is a log that turns out to be corrupt after a clean stop.
 func loadLog(h *host, dir *logDir, tp protocol.TopicPartition, c *Config, o loadOptions) (*Log, error) {
-	ld := &loader{Log: newLog(h, dir, tp, c), loadOptions: o}
+	ld := &loader{Log: newLog(h, dir, tp, c), loadOptions: o, reread: math.MaxInt64}
 	err := ld.load()
 	if _, corrupt := errors.AsType[*CorruptError](err); corrupt && o.clean {
 		h.logger.Warn().Err(err).Stringer("partition", tp).Msg("log is corrupt after a clean stop, it is recovered")
@@ -90,8 +91,8 @@ func (ld *loader) load() error {
 	if err := ld.reloadProducers(start, end); err != nil {
 		return err
 	}
-	ld.flushedTo = max(ld.flushedTo, start)
-	ld.recoveryPoint = ld.flushedTo
+	// Indexes that were built anew are not durable, though their segment's batches may be.
+	ld.recoveryPoint = max(min(ld.flushedTo, ld.reread), start)
 	ld.publishLoaded(start, end)
 	return nil
 }

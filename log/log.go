@@ -48,7 +48,7 @@ type Log struct {
 	closed        bool
 
 	flushMu     sync.Mutex  // one flush at a time
-	renamed     atomic.Bool // a file was replaced since the directory was synced
+	renamed     atomic.Bool // a file was replaced, or a transaction index begun, since the directory was synced
 	retiredSome atomic.Bool // a segment was removed since the directory was synced
 	retired     atomic.Bool // the log is being deleted: whoever still works on its files may miss them
 }
@@ -158,8 +158,8 @@ func (l *Log) storage(op string, err error) error {
 func (l *Log) publishLocked(o Offsets) {
 	o.LastStable = o.HighWatermark
 	if t := l.producers.firstUnstable(); t != nil && t.first < o.HighWatermark.Offset {
-		if t.at.Offset < o.Start {
-			t.at = OffsetOnly(o.Start)
+		if t.at.Offset < o.Start || t.at.SegmentBase < (*l.segments.Load())[0].base {
+			t.at = OffsetOnly(max(t.at.Offset, o.Start)) // what it pointed to was deleted
 		}
 		t.at = l.onDiskLocked(t.at)
 		o.LastStable = t.at

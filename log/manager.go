@@ -224,6 +224,9 @@ func (m *Manager) load() error {
 	}
 	for _, l := range m.logs.all() {
 		m.cleaner.lower(l, l.LogEndOffset().Offset) // recovery may have cut it
+		if err := m.checkpoints.lower(l); err != nil {
+			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("recovery point could not be lowered")
+		}
 	}
 	m.host.logger.Info().Int("logs", len(m.logs.logs)).Dur("took", m.options.Now().Sub(begin)).Msg("logs are loaded")
 	return m.someOnline()

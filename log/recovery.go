@@ -56,6 +56,8 @@ func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
 		}
 	}
 	s.times.setMax(s.times.none())
+	ld.reread = min(ld.reread, s.base)
+	ld.renamed.Store(true) // a transaction index may begin
 	r := segmentRecovery{segment: s, limit: limit, producers: producers, epochs: &ld.epochs, intervalBytes: int64(ld.Config().IndexIntervalBytes)}
 	valid, err := r.run()
 	if err != nil {

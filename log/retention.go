@@ -149,5 +149,6 @@ func (l *Log) deleteFirstLocked(n int) error {
 		return err
 	}
 	l.storeSegments(slices.Clone(segments[n:]))
+	l.publishLocked(*l.offsets.Load()) // no mark points into what was deleted
 	return l.retireLocked(segments[:n])
 }

@@ -100,6 +100,7 @@ func (l *Log) endAtLocked(o Offsets, end Position) {
 	if o.HighWatermark.Offset >= end.Offset {
 		o.HighWatermark = end
 	}
+	l.producers.forgetReplicated(o.HighWatermark.Offset) // what was read again knows no high watermark
 	l.publishLocked(o)
 }
 
