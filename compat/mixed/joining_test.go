@@ -3,6 +3,7 @@ package mixed
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"gokafka/compat"
 	"gokafka/compat/load"
@@ -18,7 +19,7 @@ func TestJoining(t *testing.T) {
 		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
 			c := Start(t, nil, kinds...)
 			c.Create("load", everywhere...)
-			l := load.Start(t, c.Addrs(), "load", paced)
+			l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond)
 			g := c.Consume("load", "g", 3)
 			for _, id := range c.IDs() {
 				c.Exercise("t", id)

@@ -346,12 +346,3 @@ func (c *Cluster) SameLogs(topic string) {
 		}
 	}
 }
-
-// pace slows a load down to what leaves the machine time for the brokers.
-type pace time.Duration
-
-// OnProduceRecordBuffered is called before each record.
-func (p pace) OnProduceRecordBuffered(*kgo.Record) { time.Sleep(time.Duration(p)) }
-
-// paced is a load of several hundred records in a second.
-var paced = kgo.WithHooks(pace(time.Millisecond))

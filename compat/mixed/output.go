@@ -18,14 +18,19 @@ var expected = regexp.MustCompile(strings.Join([]string{
 	`"message":"partitions did not change state"`,
 }, "|"))
 
+// expired is what befalls a broker that was paused for longer than its session.
+var expired = regexp.MustCompile(`KeeperException\$(SessionExpired|ConnectionLoss)`)
+
 // complaintsMax is how many complaints are told: the first ones tell most.
 const complaintsMax = 5
 
-// complaints are lines of a node's output that nothing explains.
+// complaints are lines of a node's output that nothing explains. What Apache's broker complains of is often named in the line after.
 func complaints(printed string) (first []string) {
-	for line := range strings.Lines(printed) {
-		if complaint.MatchString(line) && !expected.MatchString(line) && len(first) < complaintsMax {
-			first = append(first, strings.TrimSpace(line))
+	lines := strings.Split(printed, "\n")
+	for i, line := range lines {
+		next := lines[min(i+1, len(lines)-1)]
+		if complaint.MatchString(line) && !expected.MatchString(line) && !expired.MatchString(next) && len(first) < complaintsMax {
+			first = append(first, line+"\n"+next)
 		}
 	}
 	return first

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -35,7 +36,7 @@ func (c *Cluster) others(id int32) []int32 {
 func TestISRShrinksAndGrows(t *testing.T) {
 	c := Start(t, map[string]string{"replica.lag.time.max.ms": "1500", "zookeeper.session.timeout.ms": "20000"}, Apache, Gokafka, Apache)
 	c.Create("t", everywhere...)
-	l := load.Start(t, c.Addrs(), "t", paced)
+	l := load.StartPaced(t, c.Addrs(), "t", time.Millisecond)
 	c.AwaitInSync("t")
 	for _, id := range []int32{2, 3} {
 		others := c.others(id)
