@@ -110,7 +110,7 @@ func (c *Cluster) Dump(id int32) {
 	c.t.Helper()
 	var files []string
 	for _, suffix := range []string{"log", "index", "timeindex", "txnindex", "snapshot"} {
-		found, err := filepath.Glob(filepath.Join(c.Nodes[id].Dir(), "*/*."+suffix))
+		found, err := filepath.Glob(filepath.Join(c.Nodes[id].Dir(), "*-[0-9]", "*."+suffix))
 		c.ok(err)
 		files = append(files, found...)
 	}
