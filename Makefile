@@ -30,7 +30,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 
 .PHONY: compat-full
 compat-full: ## all compat cases with all clients, longer rounds
-	go -C compat test -timeout 60m -full ./...
+	go -C compat test -timeout 3h -full ./...
 
 .PHONY: chaos
 chaos: ## ROUNDS (default 50) faults, chosen at random, of a cluster of three under load from three kinds of clients
@@ -50,6 +50,7 @@ bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (
 
 .PHONY: image
 image: build ## the container image gokafka:latest
+	mkdir -p bin/data
 	docker build -t gokafka:latest .
 
 .PHONY: help

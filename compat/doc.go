@@ -22,7 +22,7 @@
 //
 //	go run ./cmd/setup                      install
 //	go test ./...                           the quick set
-//	go test -timeout 2h -full ./...         everything
+//	go test -timeout 3h -full ./...         everything
 //	go test ./durability -run MillionLines  the main job on real input
 //	go run ./bench                          docs/benchmarks.md (see its -help)
 //

@@ -74,6 +74,9 @@ func build() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.MkdirAll(filepath.Join(dir, "bin", "data"), 0o755); err != nil {
+		return err
+	}
 	compile := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "bin", "gokafka"), "./cmd/gokafka")
 	compile.Dir, compile.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
 	for _, cmd := range []*exec.Cmd{compile, exec.Command("docker", "build", "-q", "-t", image, "-f", "../Dockerfile", dir)} {
@@ -154,6 +157,51 @@ func TestProperties(t *testing.T) {
 		}
 		if got := fmt.Sprint(len(resp.Topics[0].Partitions)); got != partitions {
 			t.Errorf("%s partitions, want %s", got, partitions)
+		}
+	}
+}
+
+// The broker is nobody in particular, can write to a volume of any name, finds its data there again, and says that it is well.
+func TestVolume(t *testing.T) {
+	volume := fmt.Sprintf("gokafka-test-%d", time.Now().UnixNano())
+	t.Cleanup(func() { _ = exec.Command("docker", "volume", "rm", "-f", volume).Run() })
+	for round := range 2 {
+		c := start(t, testcontainers.WithMounts(testcontainers.VolumeMount(volume, "/data")))
+		awaitHealthy(t, c)
+		info, err := c.Inspect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if user := info.Config.User; user != "65532:65532" {
+			t.Errorf("the broker runs as %q", user)
+		}
+		k := client(t, c)
+		at, err := k.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("x")}).First()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.Offset != int64(round) {
+			t.Errorf("round %d: offset %d", round, at.Offset)
+		}
+		k.Close()
+		if err := testcontainers.TerminateContainer(c.Container); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func awaitHealthy(t *testing.T, c *Container) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		s, err := c.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Health != nil && s.Health.Status == "healthy" {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("health is %+v after a minute", s.Health)
 		}
 	}
 }

@@ -23,6 +23,8 @@ var version = "dev"
 const usage = `gokafka %s, a Kafka broker
 
   gokafka [server.properties] [--override name=value]...
+  gokafka health [server.properties] [--override name=value]...
+                                          ask the broker that runs here whether it serves; status 0 if so
   gokafka dump-log [--records] FILE...    print segments, indexes and snapshots
 
 Without arguments it serves at 127.0.0.1:9092 and keeps its data in %s.
@@ -40,6 +42,9 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "dump-log" {
 		return dumpLog(args[1:], stdout, stderr)
+	}
+	if len(args) > 0 && args[0] == "health" {
+		return checkHealth(args[1:], stderr)
 	}
 	a, err := parseArguments(args)
 	switch {

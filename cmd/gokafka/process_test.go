@@ -195,3 +195,45 @@ func TestASignalThatComesTwice(t *testing.T) {
 		t.Errorf("status %d, %v:\n%s", status, err, b.output())
 	}
 }
+
+func TestHealth(t *testing.T) {
+	b := start(t, anyPort, "log.dirs="+filepath.Join(t.TempDir(), "data"))
+	b.await(t, "gokafka answers")
+	_, rest, _ := strings.Cut(b.output(), `"listeners":["`)
+	address, _, _ := strings.Cut(rest, `"`)
+	ask := func(listeners string) (int, string) {
+		var out, errs bytes.Buffer
+		status := run([]string{"health", "--override", "listeners=" + listeners}, &out, &errs)
+		return status, errs.String()
+	}
+	if status, said := ask(address); status != 0 || said != "" {
+		t.Errorf("status %d of a broker that runs: %s", status, said)
+	}
+	b.signal(t, syscall.SIGTERM)
+	b.end(t)
+	if status, said := ask(address); status != 1 || strings.Count(said, "\n") != 1 {
+		t.Errorf("status %d of a broker that is gone: %s", status, said)
+	}
+	if status, said := ask("PLAINTEXT://" + hangUp(t)); status != 1 || strings.Count(said, "\n") != 1 {
+		t.Errorf("status %d of what is no broker: %s", status, said)
+	}
+}
+
+// hangUp listens and closes every connection.
+func hangUp(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() { // ends with the listener
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
