@@ -139,6 +139,9 @@ func (z *ZooKeeper) begin(ctx context.Context, o ZooKeeperOptions) error {
 			continue
 		}
 		above := z.chroot[:i]
+		if there, _, err := z.conn.Exists(above); err == nil && there {
+			continue // whether this broker might create it is of no interest
+		}
 		if _, err := z.conn.Create(above, nil, 0, z.acl(above)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
 			return fmt.Errorf("create chroot %s: %w", above, err)
 		}
