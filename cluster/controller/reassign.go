@@ -160,22 +160,37 @@ func (t *term) reassign(ctx context.Context, p *partition, to cluster.Assignment
 	return nil
 }
 
-// setReassignment writes the assignment if it is another than the one under way, and stops replicas that only that one needed.
+// setReassignment writes the assignment if it is another than the one under way, and stops replicas that only that one needed. It
+// refuses to stop all that are in sync: what was acknowledged since the others fell behind would be deleted. (Apache's ZooKeeper controller
+// does that, KRaft's refuses.)
 func (t *term) setReassignment(ctx context.Context, p *partition, to cluster.Assignment) error {
 	from := p.assignment
+	unneeded := without(from.Replicas, to.Replicas...)
+	if len(unneeded) > 0 && p.hasState && len(t.state.onlineOf(p, without(p.state.ISR, unneeded...))) == 0 {
+		return fmt.Errorf("%w: Unable to revert partition assignment for %s because it would require an unclean leader election.", kerr.InvalidReplicaAssignment, p.tp)
+	}
 	if !sameAssignment(from, to) {
 		if err := t.writeAssignment(ctx, p, to); err != nil {
 			return err
 		}
 		t.state.assign(p, to)
-		if unneeded := without(from.Replicas, to.Replicas...); len(unneeded) > 0 {
-			if err := t.removeReplicas(ctx, p, unneeded); err != nil {
-				return err
-			}
+		if err := t.dropUnneeded(ctx, p, unneeded); err != nil {
+			return err
 		}
 	}
 	t.state.reassigning[p] = struct{}{}
 	return nil
+}
+
+// dropUnneeded stops replicas of a reassignment that was replaced. If one of them leads, another that is in sync takes over first: nobody would
+// be elected later, since the partition did not lose its leader to a failure.
+func (t *term) dropUnneeded(ctx context.Context, p *partition, unneeded []cluster.BrokerID) error {
+	if slices.Contains(unneeded, p.state.Leader) {
+		if _, err := t.onlinePartitions(ctx, []*partition{p}, electOffline); err != nil {
+			return err
+		}
+	}
+	return t.removeReplicas(ctx, p, unneeded)
 }
 
 // writeAssignment writes the topic's node with one partition's assignment replaced.
