@@ -2,12 +2,14 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/cluster"
 	"gokafka/protocol"
@@ -105,7 +107,7 @@ func (a *alterPartition) send(batch []queued) {
 	}
 	if err != nil {
 		a.logger.Debug().Err(err).Msg("AlterPartition failed, trying again")
-		a.again(batch)
+		a.failed(batch, err)
 		return
 	}
 	var refused []queued
@@ -115,6 +117,16 @@ func (a *alterPartition) send(batch []queued) {
 		}
 	}
 	a.again(refused)
+}
+
+// failed sends everything again after a request failed as a whole. Only some errors say that nothing was done.
+func (a *alterPartition) failed(batch []queued, err error) {
+	if !errors.Is(err, kerr.NotController) && !errors.Is(err, kerr.StaleBrokerEpoch) {
+		for _, q := range batch {
+			q.partition.proposalUnanswered(q.proposal)
+		}
+	}
+	a.again(batch)
 }
 
 // again queues proposals once more after a pause, unless their partition has made a newer one.

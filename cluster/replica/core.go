@@ -209,18 +209,12 @@ func (c *core) propose(members []cluster.BrokerID, joins cluster.BrokerID) *prop
 
 // answered takes the controller's answer to a proposal. An answer to a proposal that is no longer the pending one, or
 // one that tells of an older state, changes nothing. again is true when the same proposal must be sent once more.
-func (c *core) answered(p *proposal, r cluster.AlterPartitionResult) (changed, again bool) {
+func (c *core) answered(p *proposal, r cluster.AlterPartitionResult, now time.Time) (changed, again bool) {
 	if c.isr.pending != p {
 		return false, false
 	}
 	if r.Err != nil {
-		switch judge(r.Err) {
-		case verdictDrop:
-			c.isr.pending = nil
-		case verdictRetry:
-			again = true
-		}
-		return false, again
+		return false, c.refused(p, judge(r.Err), now)
 	}
 	if r.State.LeaderEpoch != c.leaderEpoch || r.State.PartitionEpoch < c.partitionEpoch {
 		return false, false
@@ -230,6 +224,24 @@ func (c *core) answered(p *proposal, r cluster.AlterPartitionResult) (changed, a
 	c.partitionEpoch = r.State.PartitionEpoch
 	return true, false
 }
+
+// refused decides whether a refused proposal is sent again. One that was sent before and not answered may yet be done, by a controller to
+// which the earlier request is still on its way: until that is out of the question the members that it would add are waited for.
+func (c *core) refused(p *proposal, v verdict, now time.Time) (again bool) {
+	switch {
+	case v == verdictRetry:
+		c.unanswered(p, now)
+		return true
+	case v == verdictDrop && now.Before(p.doubtUntil):
+		return true
+	case v == verdictDrop:
+		c.isr.pending = nil
+	}
+	return false
+}
+
+// unanswered notes that nobody knows what became of a proposal.
+func (c *core) unanswered(p *proposal, now time.Time) { p.doubtUntil = now.Add(doubtMax) }
 
 // addsReplica reports whether a replica is being added by a reassignment.
 func (c *core) addsReplica(id cluster.BrokerID) bool { return slices.Contains(c.assignment.Adding, id) }

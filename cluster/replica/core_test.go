@@ -77,7 +77,7 @@ func TestUnassignedMemberHoldsTheHighWatermark(t *testing.T) {
 		t.Errorf("candidate %v, %v: member 2 has 24", end.Offset, ok)
 	}
 	p := c.shrinking(28, t0.Add(time.Hour))
-	if changed, _ := c.answered(p, cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: 6, ISR: ids(1, 3), PartitionEpoch: 12}}); !changed {
+	if changed, _ := c.answered(p, cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: 6, ISR: ids(1, 3), PartitionEpoch: 12}}, t0); !changed {
 		t.Fatal("no change")
 	}
 	if c.follower(2) != nil {
@@ -229,6 +229,20 @@ func TestShrinking(t *testing.T) {
 	}
 }
 
+// A refusal does not speak for a request that was sent before and not answered: a controller may still get that and agree.
+func TestRefusalAfterUnansweredRequest(t *testing.T) {
+	c := leader(t, 0, 1, 2)
+	p := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
+	c.unanswered(p, t0)
+	refusal := cluster.AlterPartitionResult{Err: kerr.IneligibleReplica}
+	if _, again := c.answered(p, refusal, t0.Add(doubtMax-1)); !again || !c.isr.maximalContains(3) {
+		t.Errorf("again = %v, member 3 is waited for: %v", again, c.isr.maximalContains(3))
+	}
+	if _, again := c.answered(p, refusal, t0.Add(doubtMax)); again || c.isr.maximalContains(3) {
+		t.Errorf("later: again = %v, member 3 is waited for: %v", again, c.isr.maximalContains(3))
+	}
+}
+
 func TestProposalAnswered(t *testing.T) {
 	state := func(epoch cluster.LeaderEpoch, partitionEpoch cluster.PartitionEpoch) cluster.AlterPartitionResult {
 		return cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: epoch, ISR: ids(1, 2, 3), PartitionEpoch: partitionEpoch}}
@@ -257,7 +271,7 @@ func TestProposalAnswered(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := leader(t, 0, 1, 2)
 			p := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
-			changed, again := c.answered(p, test.answer)
+			changed, again := c.answered(p, test.answer, t0)
 			if changed != test.changed || again != test.again {
 				t.Errorf("answered = %v, %v, want %v, %v", changed, again, test.changed, test.again)
 			}
@@ -270,7 +284,7 @@ func TestProposalAnswered(t *testing.T) {
 		c := leader(t, 0, 1, 2)
 		old := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
 		c.becomeLeader(led(6, 12, ids(1, 2, 3), ids(1, 2)), 120, t0)
-		if changed, again := c.answered(old, state(6, 13)); changed || again || c.isr.size() != 2 {
+		if changed, again := c.answered(old, state(6, 13), t0); changed || again || c.isr.size() != 2 {
 			t.Errorf("answered = %v, %v; ISR %v", changed, again, c.isr.committed)
 		}
 	})

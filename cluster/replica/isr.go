@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -27,7 +28,11 @@ type proposal struct {
 	joins          cluster.BrokerID   // noBroker for a shrink
 	leaderEpoch    cluster.LeaderEpoch
 	partitionEpoch cluster.PartitionEpoch // the state that it was made from
+	doubtUntil     time.Time              // until then a request that was not answered may still reach a controller; zero: all were answered
 }
+
+// doubtMax is how long a request of which nothing was heard may still be on its way.
+const doubtMax = 30 * time.Second
 
 const noBroker cluster.BrokerID = -1
 
@@ -71,7 +76,7 @@ type verdict int
 
 const (
 	verdictRetry verdict = iota // nothing is known: the same proposal is sent again
-	verdictDrop                 // the controller surely did not do it: back to the committed set
+	verdictDrop                 // the controller surely did not do it, this time: back to the committed set, unless it was asked before
 	verdictWait                 // our state is stale: keep counting the maximal ISR until the next LeaderAndIsr
 )
 

@@ -342,7 +342,7 @@ func (p *Partition) shrinkISR() {
 func (p *Partition) proposalAnswered(pr *proposal, r cluster.AlterPartitionResult) (again bool) {
 	p.mu.Lock()
 	var e effects
-	changed, again := p.core.answered(pr, r)
+	changed, again := p.core.answered(pr, r, p.host.now())
 	if changed && p.log != nil && p.core.isLeader() {
 		p.raiseHighWatermarkLocked(&e)
 		p.publishLocked()
@@ -350,6 +350,13 @@ func (p *Partition) proposalAnswered(pr *proposal, r cluster.AlterPartitionResul
 	p.mu.Unlock()
 	p.apply(e)
 	return again
+}
+
+// proposalUnanswered notes that a request with a proposal failed, and nobody knows whether it did anything.
+func (p *Partition) proposalUnanswered(pr *proposal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.core.unanswered(pr, p.host.now())
 }
 
 // isStorage reports whether an error means that the partition's directory failed.
