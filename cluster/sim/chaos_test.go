@@ -380,6 +380,9 @@ func (s *scenario) unrestOf(k key, h *history) string {
 	if !sameBrokers(h.state.ISR, a.Replicas) || h.state.Leader == cluster.NoLeader {
 		return fmt.Sprintf("%v has leader %d and ISR %v of %v", h.tp, h.state.Leader, h.state.ISR, a.Replicas)
 	}
+	if len(h.owed) > 0 && !h.tainted {
+		return fmt.Sprintf("%v: %v was acknowledged and is not committed", h.tp, h.owed)
+	}
 	first := s.check.mirrors[a.Replicas[0]][k]
 	for _, id := range a.Replicas {
 		m := s.check.mirrors[id][k]

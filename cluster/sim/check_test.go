@@ -29,6 +29,7 @@ type history struct {
 	tp        protocol.TopicPartition
 	committed []entry          // what high watermarks of leaders have passed: it is never to change
 	at        map[string]int64 // where an idempotent producer's record is
+	owed      map[int64]string // acknowledged by a leader that died before it was seen to commit
 	leaders   map[cluster.LeaderEpoch]cluster.BrokerID
 	state     cluster.LeaderAndISR // as written
 	written   bool
@@ -61,7 +62,7 @@ func newChecker(w *world) checker {
 // watch begins with a partition.
 func (c *checker) watch(id protocol.TopicID, tp protocol.TopicPartition) {
 	k := key{id, tp.Partition}
-	c.histories[k] = &history{tp: tp, at: map[string]int64{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}}
+	c.histories[k] = &history{tp: tp, at: map[string]int64{}, owed: map[int64]string{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}}
 	c.keys = append(c.keys, k)
 }
 
@@ -238,6 +239,10 @@ func (c *checker) commit(h *history, entries []entry) {
 			c.w.breaks("%v: %q of an idempotent producer is at %d and at %d", h.tp, e.value, before, e.offset)
 		}
 		h.at[e.value] = e.offset
+		if owed, ok := h.owed[e.offset]; ok && owed != e.value {
+			c.w.breaks("%v: %q is committed at %d, where %q was acknowledged", h.tp, e.value, e.offset, owed)
+		}
+		delete(h.owed, e.offset)
 	}
 	h.committed = append(h.committed, entries...)
 }
@@ -276,14 +281,19 @@ func entryAt(entries []entry, at int) string {
 	return fmt.Sprintf("%q of epoch %d at %d", e.value, e.epoch, e.offset)
 }
 
-// acknowledged checks an answer to a produce request with acks=all.
-func (c *checker) acknowledged(k key, first int64, values []string) {
+// acknowledged checks an answer of a leader to a produce request with acks=all.
+func (c *checker) acknowledged(k key, first int64, values []string, by *life) {
 	h := c.histories[k]
 	if h == nil || h.tainted || h.deleting {
 		return
 	}
+	alive := c.w.brokers[by.id].life == by
 	for i, v := range values {
-		if at := int(first) + i; at >= len(h.committed) || h.committed[at].value != v {
+		at := int(first) + i
+		switch {
+		case at >= len(h.committed) && !alive:
+			h.owed[int64(at)] = v
+		case at >= len(h.committed) || h.committed[at].value != v:
 			c.w.breaks("%v: %q is acknowledged at %d, where %s is committed", h.tp, v, at, entryAt(h.committed, at))
 		}
 	}

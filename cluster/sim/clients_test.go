@@ -25,6 +25,7 @@ const (
 type produced struct {
 	first int64
 	err   error
+	by    *life // nil: nobody answered
 }
 
 // topic is what the clients know of a topic.
@@ -80,13 +81,13 @@ type place struct {
 	epoch  cluster.LeaderEpoch
 }
 
-// learn asks some broker for the leader. What is older than what the client knows does not count (KIP-320).
-func (at *place) learn(w *world, tp protocol.TopicPartition) {
+// learn asks some broker for the leader. What is older than what the client knows does not count (KIP-320), nor what is of an earlier topic.
+func (at *place) learn(w *world, t *topic, partition int32) {
 	l := w.serving(pick(w, w.ids))
 	if l == nil {
 		return
 	}
-	if s := l.replicas.Metadata().Partition(tp); s != nil && s.Leader > 0 && s.LeaderEpoch >= at.epoch {
+	if s := l.replicas.Metadata().Partition(t.partition(partition)); s != nil && s.TopicID == t.id && s.Leader > 0 && s.LeaderEpoch >= at.epoch {
 		*at = place{s.Leader, s.LeaderEpoch}
 	}
 }
@@ -100,7 +101,7 @@ func (w *world) produce(to cluster.BrokerID, tp protocol.TopicPartition, batch [
 		q := request{from: clients, to: to, text: fmt.Sprintf("client>%d Produce %v acks=%d %s", to, tp, acks, text), again: true, timeout: clientTimeout}
 		r, err := call(context.Background(), w, q, func(l *life) (produced, error) { return l.append(tp, slices.Clone(batch), acks), nil })
 		if err != nil {
-			r = produced{-1, err}
+			r = produced{-1, err, nil}
 		}
 		w.report(q.text, func() {
 			w.tracef("%s %s: %d %v", q.text, "is answered", r.first, r.err)
@@ -112,14 +113,14 @@ func (w *world) produce(to cluster.BrokerID, tp protocol.TopicPartition, batch [
 // append serves a produce request.
 func (l *life) append(tp protocol.TopicPartition, batch []byte, acks int16) produced {
 	a, err := l.replicas.Append(tp, batch, acks, log.AppendOptions{})
-	r := produced{a.FirstOffset, wire(err)}
+	r := produced{a.FirstOffset, wire(err), l}
 	if err != nil || acks != replica.AcksAll || a.Committed {
 		return r
 	}
 	await := func() produced {
 		acks := []replica.Ack{{TopicPartition: tp, Required: a.LastOffset + 1}}
 		l.replicas.AwaitAcks(l.ctx, time.Now().Add(produceTimeout), acks)
-		return produced{a.FirstOffset, wire(acks[0].Err)}
+		return produced{a.FirstOffset, wire(acks[0].Err), l}
 	}
 	if l.w.seams.acked != nil {
 		return l.w.seams.acked(r, await)
@@ -152,7 +153,7 @@ func (p *producer) tick() {
 		return
 	}
 	tp := p.topic.partition(p.partition)
-	if p.at.learn(p.w, tp); p.at.leader == 0 {
+	if p.at.learn(p.w, p.topic, p.partition); p.at.leader == 0 {
 		return
 	}
 	if p.batch == nil {
@@ -186,7 +187,7 @@ func (p *producer) answered(r produced) {
 	case r.err == nil:
 		if p.acks == replica.AcksAll {
 			p.w.acked++
-			p.w.check.acknowledged(key{p.topic.id, p.partition}, r.first, p.values)
+			p.w.check.acknowledged(key{p.topic.id, p.partition}, r.first, p.values, r.by)
 		}
 		p.sequence += int32(len(p.values))
 	case errors.Is(r.err, kerr.OutOfOrderSequenceNumber) && p.acks == replica.AcksAll:
@@ -221,7 +222,7 @@ func (c *consumer) tick() {
 		return
 	}
 	tp := c.topic.partition(c.partition)
-	if c.at.learn(c.w, tp); c.at.leader == 0 {
+	if c.at.learn(c.w, c.topic, c.partition); c.at.leader == 0 {
 		return
 	}
 	c.waiting = true
