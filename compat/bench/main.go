@@ -72,7 +72,7 @@ func run(rounds int, size int64, only, out string) error {
 	s := settings{rounds: rounds, size: size, only: expression, dir: dir}
 	var t table
 	began := time.Now()
-	for _, part := range []func(settings, *table) error{floor, throughput, starts, partitions, connections} {
+	for _, part := range []func(settings, *table) error{floor, throughput, transactions, starts, partitions, connections} {
 		if err := part(s, &t); err != nil {
 			return err
 		}
