@@ -79,9 +79,10 @@ func (e *producerEntry) duplicate(b protocol.Batch) (producerBatch, bool) {
 	if e.epoch != b.ProducerEpoch() {
 		return noBatch, false
 	}
-	for _, old := range e.batches[:e.count] {
-		if old.firstSequence() == b.BaseSequence() && old.lastSequence == b.LastSequence() {
-			return old, true
+	last := b.LastSequence()
+	for i := range e.batches[:e.count] {
+		if old := &e.batches[i]; old.lastSequence == last && old.firstSequence() == b.BaseSequence() {
+			return *old, true
 		}
 	}
 	return noBatch, false
@@ -210,6 +211,7 @@ func (m *producerStateManager) startVerification(id int64, sequence int32, epoch
 // staged is the state of a producer as it will be once the batches are in the log.
 type staged struct {
 	id            int64
+	current       *producerEntry // nil: not known yet
 	entry         producerEntry
 	transactional bool // some batch is
 }
@@ -240,11 +242,13 @@ func (s *stagedAppend) producer(m *producerStateManager, id int64) *staged {
 	} else if i, ok := s.index[id]; ok {
 		return &s.producers[i]
 	}
-	current := m.producers[id]
-	if current == nil {
-		current = newProducerEntry()
+	p := staged{id: id, current: m.producers[id]}
+	if p.current != nil {
+		p.entry = *p.current
+	} else {
+		p.entry = *newProducerEntry()
 	}
-	s.producers = append(s.producers, staged{id: id, entry: *current})
+	s.producers = append(s.producers, p)
 	if n := len(s.producers); n > stagedLinear {
 		s.reindex(n)
 	}
@@ -364,8 +368,8 @@ func (m *producerStateManager) apply(s *stagedAppend) {
 		if p.transactional {
 			delete(m.verifications, p.id)
 		}
-		if current := m.producers[p.id]; current != nil {
-			*current = p.entry
+		if p.current != nil {
+			*p.current = p.entry
 			continue
 		}
 		if m.producers == nil {
