@@ -23,6 +23,9 @@ func (b *Broker) openTree(ctx context.Context) (metastore.Tree, error) {
 		return b.openEmbedded()
 	}
 	v := b.config.Current()
+	if p := v.ProtocolVersion(); !p.AtLeast(3, 0, 0) {
+		return nil, fmt.Errorf("inter.broker.protocol.version %v is older than 3.0, which this broker does not speak", p)
+	}
 	o := metastore.ZooKeeperOptions{Connect: v.String("zookeeper.connect"), SessionTimeout: v.Millis("zookeeper.session.timeout.ms"),
 		InFlightMax: v.Int("zookeeper.max.in.flight.requests"), SetACL: v.Bool("zookeeper.set.acl"), Logger: b.logger}
 	if v.Has("zookeeper.connection.timeout.ms") {

@@ -24,7 +24,7 @@ func (b *Broker) dialPeer(to cluster.Broker) controller.Peer {
 		listener = n.ControlPlane
 	}
 	return peer.New(peer.Options{
-		ClientID: fmt.Sprint(b.id()), Timeout: b.config.Current().Millis("controller.socket.timeout.ms"),
+		ClientID: fmt.Sprint(b.id()), Protocol: b.config.Current().ProtocolVersion(), Timeout: b.config.Current().Millis("controller.socket.timeout.ms"),
 		Endpoint: func(context.Context) (cluster.Endpoint, error) { return endpointOn(&to, listener) },
 	})
 }
@@ -34,7 +34,7 @@ func (b *Broker) dialPeer(to cluster.Broker) controller.Peer {
 func (b *Broker) dialController(id cluster.BrokerID) *peer.Peer {
 	v := b.config.Current()
 	return peer.New(peer.Options{
-		ClientID: fmt.Sprint(b.id()), Timeout: min(v.Millis("controller.socket.timeout.ms"), v.Millis("zookeeper.session.timeout.ms")),
+		ClientID: fmt.Sprint(b.id()), Protocol: b.config.Current().ProtocolVersion(), Timeout: min(v.Millis("controller.socket.timeout.ms"), v.Millis("zookeeper.session.timeout.ms")),
 		Endpoint: func(ctx context.Context) (cluster.Endpoint, error) { return b.endpointOf(ctx, id) },
 	})
 }
@@ -44,7 +44,7 @@ func (b *Broker) dialLeader(id cluster.BrokerID) replica.Leader {
 	v := b.config.Current()
 	return peer.NewLeader(peer.LeaderOptions{
 		Options: peer.Options{
-			ClientID: fmt.Sprintf("broker-%d-fetcher", b.id()), Timeout: v.Millis("replica.socket.timeout.ms"),
+			ClientID: fmt.Sprintf("broker-%d-fetcher", b.id()), Protocol: v.ProtocolVersion(), Timeout: v.Millis("replica.socket.timeout.ms"),
 			Endpoint: func(ctx context.Context) (cluster.Endpoint, error) { return b.endpointOf(ctx, id) },
 		},
 		ID: b.id(), Epoch: b.chief.BrokerEpoch,

@@ -88,7 +88,7 @@ var brokerKeys = []Key{
 	{Name: "group.share.session.timeout.ms", Type: Int, Default: "45000", Check: atLeast(1)},
 	{Name: "initial.broker.registration.timeout.ms", Type: Int, Default: "60000"},
 	{Name: "inter.broker.listener.name", Type: String, Default: null, Effect: true, Doc: "Listener that brokers use among themselves."},
-	{Name: "inter.broker.protocol.version", Type: String, Default: "3.9-IV0", Check: metadataVersion},
+	{Name: "inter.broker.protocol.version", Type: String, Default: "3.9-IV0", Check: metadataVersion, Effect: true, Doc: "Release whose protocol is spoken among brokers: 3.0 to 3.9."},
 	{Name: "kafka.metrics.polling.interval.secs", Type: Int, Default: "10", Check: atLeast(1)},
 	{Name: "kafka.metrics.reporters", Type: List, Default: ""},
 	{Name: "leader.imbalance.check.interval.seconds", Type: Long, Default: "300", Check: atLeast(1), Effect: true, Doc: "How often leadership is balanced."},

@@ -118,3 +118,15 @@ func TestStandaloneDefaults(t *testing.T) {
 		t.Error("the assigned id is not the broker's")
 	}
 }
+
+func TestProtocolVersion(t *testing.T) {
+	for text, want := range map[string]string{"3.9-IV0": "3.9-IV0", "3.9": "3.9-IV0", "3.5.1": "3.5-IV2", "3.0": "3.0-IV1", "3.0-IV0": "3.0-IV0", "2.8": "2.8-IV1"} {
+		b, err := Load(Sources{File: map[string]string{"inter.broker.protocol.version": text, "log.message.format.version": "2.8"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Current().ProtocolVersion().String(); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+}

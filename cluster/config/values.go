@@ -6,9 +6,12 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"gokafka/cluster"
 )
 
 // Values is an immutable set of settings, parsed and checked. Its accessors take names from the table; a name that is not
@@ -135,6 +138,18 @@ func millis(n int64) time.Duration {
 		return math.MaxInt64
 	}
 	return time.Duration(n) * time.Millisecond
+}
+
+// ProtocolVersion is inter.broker.protocol.version; a release without an internal version means its last.
+func (v *Values) ProtocolVersion() cluster.ProtocolVersion {
+	text := v.String("inter.broker.protocol.version")
+	release, _ := releaseOf(text)
+	p := cluster.ProtocolVersion{Internal: max(0, releases[release]-1)}
+	_, _ = fmt.Sscanf(release, "%d.%d", &p.Major, &p.Minor) // its form was checked
+	if _, internal, ok := strings.Cut(text, "-IV"); ok {
+		p.Internal, _ = strconv.Atoi(internal)
+	}
+	return p
 }
 
 // ForListener returns the values that hold for one listener: listener.name.<listener>.<setting> stands before <setting>.

@@ -24,7 +24,8 @@ type Options struct {
 	// Endpoint is where the broker is now. It is asked before each connection, since a broker may come back elsewhere.
 	Endpoint func(ctx context.Context) (cluster.Endpoint, error)
 	ClientID string
-	Timeout  time.Duration // for connecting, and for one request; 0 is 30 s
+	Protocol cluster.ProtocolVersion // inter.broker.protocol.version, which limits the versions of some requests; zero: no limit
+	Timeout  time.Duration           // for connecting, and for one request; 0 is 30 s
 }
 
 const (
@@ -114,7 +115,8 @@ func call[R kmsg.Response](ctx context.Context, c *Channel, b bounds, req kmsg.R
 	return answer.(R), nil
 }
 
-// negotiateLocked connects if need be and sets the request's version: the highest that both sides know, within bounds.
+// negotiateLocked connects if need be and sets the request's version: the highest that both sides know, within bounds and what the protocol
+// version allows.
 func (c *Channel) negotiateLocked(ctx context.Context, req kmsg.Request, b bounds) error {
 	if c.current() == nil {
 		if err := c.connectLocked(ctx); err != nil {
@@ -122,7 +124,7 @@ func (c *Channel) negotiateLocked(ctx context.Context, req kmsg.Request, b bound
 		}
 	}
 	theirs, known := c.versions[req.Key()]
-	version := min(theirs, b.highest, req.MaxVersion())
+	version := min(theirs, b.highest, req.MaxVersion(), highest(c.options.Protocol, req.Key()))
 	if !known || version < b.lowest {
 		return fmt.Errorf("%s: %w", kmsg.NameForKey(req.Key()), ErrUnsupported)
 	}

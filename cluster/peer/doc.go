@@ -5,5 +5,6 @@
 // what followers fetch is read from the socket into one buffer, from which it goes into the log as it is.
 //
 // On each new connection the channel asks for the other's API versions and speaks the highest that both know, so that gokafka
-// and Apache Kafka brokers, since 2.6, can share a cluster.
+// and Apache Kafka brokers, since 2.6, can share a cluster. Under an older inter.broker.protocol.version it speaks what that says
+// where it is less, so that a cluster can be taken back to an older release.
 package peer
