@@ -248,9 +248,6 @@ type proposer struct{ *life }
 func (p proposer) BrokerEpoch() cluster.BrokerEpoch { return p.registration.Epoch() }
 
 func (p proposer) AlterPartition(ctx context.Context, r *cluster.AlterPartitionRequest) (*cluster.AlterPartitionResponse, error) {
-	if p.w.seams.proposal != nil {
-		p.w.seams.proposal(p.life, r)
-	}
 	var b strings.Builder
 	b.WriteString("AlterPartition")
 	for _, a := range r.Partitions {

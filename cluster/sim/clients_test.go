@@ -239,7 +239,7 @@ func (c *consumer) tick() {
 
 // read serves a consumer.
 func (l *life) read(tp protocol.TopicPartition, id protocol.TopicID, epoch cluster.LeaderEpoch, position int64) (r read) {
-	f := replica.FetchParams{ReplicaID: -1, BrokerEpoch: -1, Bound: log.ToHighWatermark, LeaderOnly: true, BytesMin: 1, BytesMax: 1 << 20}
+	f := replica.FetchParams{ReplicaID: -1, BrokerEpoch: -1, Bound: l.w.seams.bound, LeaderOnly: true, BytesMin: 1, BytesMax: 1 << 20}
 	parts := []replica.FetchPartition{{TopicPartition: tp, TopicID: id, Offset: position, LogStart: -1, BytesMax: 1 << 20, LeaderEpoch: epoch, LastFetchedEpoch: cluster.NoEpoch}}
 	got := &l.replicas.Fetch(l.ctx, &f, parts, nil)[0]
 	defer got.Release()

@@ -54,16 +54,17 @@ type world struct {
 
 // seams are the places between parts at which faults of design are planted, and what the world must know of them.
 type seams struct {
-	ask      func(*replica.FetchAsk)                                 // changes what a follower asks
-	proposal func(*life, *cluster.AlterPartitionRequest)             // changes what a leader proposes
-	led      func(*life, *cluster.LeaderAndISRRequest)               // after a broker took its roles
-	acked    func(appended produced, await func() produced) produced // instead of waiting for acks
-	unclean  bool                                                    // the controller elects from outside of the ISR
+	ask     func(*replica.FetchAsk)                                 // changes what a follower asks
+	led     func(*life, *cluster.LeaderAndISRRequest)               // after a broker took its roles
+	acked   func(appended produced, await func() produced) produced // instead of waiting for acks
+	bound   log.Bound                                               // up to which consumers read
+	unclean bool                                                    // the controller elects from outside of the ISR
 }
 
 func newWorld(seed uint64, brokers int) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), began: time.Now(), network: newNetwork(), brokers: map[cluster.BrokerID]*broker{},
 		configs: map[string]*log.Config{}, logger: zerolog.Nop()}
+	w.seams.bound = log.ToHighWatermark
 	var err error
 	w.tree, err = metastore.OpenEmbedded("")
 	w.must(err)

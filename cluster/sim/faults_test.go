@@ -1,0 +1,74 @@
+package sim
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/cluster"
+	"gokafka/cluster/replica"
+	"gokafka/log"
+)
+
+// plants are faults of design, each of which some seed must find. They sit between the parts, in what one tells another.
+var plants = map[string]func(*scenario){
+	"followers do not truncate what their leader never had": func(s *scenario) {
+		s.seams.ask = func(a *replica.FetchAsk) { a.LastEpoch = cluster.NoEpoch }
+	},
+	"followers of an earlier epoch count": func(s *scenario) {
+		s.seams.ask = func(a *replica.FetchAsk) { a.Epoch, a.LastEpoch = cluster.NoEpoch, cluster.NoEpoch }
+	},
+	"records are acknowledged before all in-sync replicas have them": func(s *scenario) {
+		s.seams.acked = func(appended produced, _ func() produced) produced { return appended }
+	},
+	"a leader that was replaced acknowledges": func(s *scenario) {
+		s.seams.acked = func(_ produced, await func() produced) produced {
+			r := await()
+			if errors.Is(r.err, kerr.NotLeaderForPartition) {
+				r.err = nil
+			}
+			return r
+		}
+	},
+	"the ISR grows by followers that lack the start of the epoch": func(s *scenario) { s.seams.led = inviteAll },
+	"leaders are elected from outside of the ISR":                 func(s *scenario) { s.seams.unclean = true },
+	"consumers read what is not committed":                        func(s *scenario) { s.seams.bound = log.ToLogEnd },
+}
+
+// inviteAll proposes all assigned replicas for the ISR as soon as a broker leads.
+func inviteAll(l *life, r *cluster.LeaderAndISRRequest) {
+	for i := range r.States {
+		s := &r.States[i]
+		if s.Leader != l.id || slices.Equal(s.ISR, s.Replicas) {
+			continue
+		}
+		invitation := cluster.AlterPartition{TopicPartition: s.TopicPartition, TopicID: s.TopicID, LeaderEpoch: s.LeaderEpoch, NewISR: s.Replicas, PartitionEpoch: s.PartitionEpoch}
+		l.working.Go(func() {
+			_, _ = proposer{l}.AlterPartition(l.ctx, &cluster.AlterPartitionRequest{BrokerID: l.id, BrokerEpoch: l.registration.Epoch(), Partitions: []cluster.AlterPartition{invitation}})
+		})
+	}
+}
+
+// seedsForPlants is how many seeds a planted fault has to be found with.
+const seedsForPlants = 60
+
+func TestPlantedFaultsAreFound(t *testing.T) {
+	for name, plant := range plants {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(seedsForPlants) {
+				o := simulate(t, seed+1, *stepsFlag, func(s *scenario) {
+					s.config.UncleanElection = false // which forgives much
+					plant(s)
+				})
+				if o.broken != nil && !strings.Contains(o.broken.Error(), "come to rest") {
+					t.Logf("seed %d: %v", seed+1, o.broken)
+					return
+				}
+			}
+			t.Errorf("not found by %d seeds", seedsForPlants)
+		})
+	}
+}
