@@ -204,6 +204,35 @@ func (w *workload) comparePrefix(got []string) {
 	}
 }
 
+// TestLastBatchesOutliveACrash: a producer that had five batches under way when the broker was killed sends all of them again. Whichever
+// of them are in the log must be recognised, though a snapshot keeps only the last batch of each producer.
+func TestLastBatchesOutliveACrash(t *testing.T) {
+	mem := vfs.NewMem()
+	l := logtest.Create(t, open(t, mem, nil), partition)
+	for sequence := range int32(7) {
+		if _, err := produce(l, 1, 0, sequence, t, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, mem.Crash(rand.New(rand.NewPCG(1, 1)), 1), nil)
+	defer m.Close()
+	again, ok := m.Log(partition)
+	if !ok {
+		t.Fatal("log is gone")
+	}
+	for sequence := int32(2); sequence < 7; sequence++ {
+		if info, err := produce(again, 1, 0, sequence, t, 1); err != nil || !info.Duplicate || info.FirstOffset != int64(sequence) {
+			t.Errorf("batch %d, again after the crash: %+v, %v", sequence, info, err)
+		}
+	}
+	if info, err := produce(again, 1, 0, 7, t, 1); err != nil || info.Duplicate || info.FirstOffset != 7 {
+		t.Errorf("the next batch: %+v, %v", info, err)
+	}
+}
+
 // TestCut cuts the log at every byte of its last three batches, and puts garbage or zeros behind it. Recovery keeps exactly the whole batches.
 func TestCut(t *testing.T) {
 	mem := vfs.NewMem()

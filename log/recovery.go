@@ -44,10 +44,11 @@ type recovered struct {
 }
 
 // recoverSegment reads all batches of a segment, cuts it at the first that is invalid or does not end below the limit, and builds the indexes
-// and the snapshot at its end. The segments before it are in the list.
+// and the snapshot at its end. The segments before it are in the list. The state of the producers stays as it was read: it knows the last five
+// batches of each, and the snapshot, as Apache's format has it, one. A producer that had several under way when the broker was killed sends them
+// all again, and would be told that they are out of order, as Apache's broker does.
 func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
-	producers := &producerStateManager{dir: ld.dir, logger: ld.host.logger, expiration: ld.host.expiration, snapshots: slices.Clone(ld.producers.snapshots)}
-	if err := rebuildProducers(producers, ld.before(s), ld.start, s.base, ld.host.now()); err != nil {
+	if err := rebuildProducers(&ld.producers, ld.before(s), ld.start, s.base, ld.host.now()); err != nil {
 		return recovered{}, err
 	}
 	for _, reset := range []func() error{s.offsets.reset, s.times.reset, s.txns.reset} {
@@ -58,7 +59,7 @@ func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
 	s.times.setMax(s.times.none())
 	ld.reread = min(ld.reread, s.base)
 	ld.renamed.Store(true) // a transaction index may begin
-	r := segmentRecovery{segment: s, limit: limit, producers: producers, epochs: &ld.epochs, intervalBytes: int64(ld.Config().IndexIntervalBytes)}
+	r := segmentRecovery{segment: s, limit: limit, producers: &ld.producers, epochs: &ld.epochs, intervalBytes: int64(ld.Config().IndexIntervalBytes)}
 	valid, err := r.run()
 	if err != nil {
 		return recovered{}, err
@@ -72,9 +73,7 @@ func (ld *loader) recoverSegment(s *Segment, limit int64) (recovered, error) {
 	if err := s.closeIndexes(); err != nil {
 		return out, err
 	}
-	err = producers.takeSnapshot(true)
-	ld.producers.snapshots = producers.snapshots
-	return out, err
+	return out, ld.producers.takeSnapshot(true)
 }
 
 // before lists the segments below one that may be in the list itself.
