@@ -21,7 +21,7 @@ func TestWire(t *testing.T) {
 	s := NewSuite(t, map[string]string{"auto.create.topics.enable": "true", "offsets.topic.num.partitions": "4", "transaction.state.log.num.partitions": "4",
 		"log.retention.ms": "-1"}) // the records of the cases are years old
 	warmUp(t, s)
-	for _, cases := range [][]Case{connectionCases, topicCases, produceCases, fetchCases, offsetCases, groupCases, configCases, clusterCases, brokerCases, txnCases, differentCases} {
+	for _, cases := range [][]Case{connectionCases, topicCases, produceCases, fetchCases, offsetCases, groupCases, configCases, clusterCases, brokerCases, txnCases, verifiedCases, differentCases} {
 		for _, c := range cases {
 			s.Run(t, c)
 		}
