@@ -65,6 +65,11 @@ func (l *Log) AppendAsLeader(records []byte, leaderEpoch int32, o AppendOptions)
 	if checked.batch == nil {
 		return l.nothing(), nil
 	}
+	if o.Origin == OriginClient { // what coordinators write is little, and much depends on it
+		if err := l.dir.reserve.admit(len(records)); err != nil {
+			return l.nothing(), err
+		}
+	}
 	if err := l.saveTopicID(); err != nil {
 		return l.nothing(), err
 	}
@@ -127,6 +132,9 @@ func (l *Log) flushDueLocked() bool {
 func (l *Log) AppendAsFollower(records []byte, leaderEpoch int32) (AppendInfo, error) {
 	batches, r, epoch, err := l.analyzeReplicated(records, leaderEpoch)
 	if err != nil || len(batches) == 0 {
+		return l.nothing(), err
+	}
+	if err := l.dir.reserve.admit(len(batches)); err != nil {
 		return l.nothing(), err
 	}
 	if err := l.saveTopicID(); err != nil {

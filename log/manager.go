@@ -46,6 +46,7 @@ type ManagerOptions struct {
 	ProducerIDExpiration   time.Duration // producer.id.expiration.ms
 	ProducerExpiryInterval time.Duration // producer.id.expiration.check.interval.ms
 	Cleaner                CleanerOptions
+	ReserveBytes           int64 // of each disk kept free of clients' records; ReserveDefault, 0: nothing
 	Logger                 zerolog.Logger
 	Now                    func() time.Time // nil: time.Now
 }
@@ -133,6 +134,8 @@ func Open(o ManagerOptions) (*Manager, error) {
 func (m *Manager) openVolumes() error {
 	for _, dir := range m.options.Dirs {
 		v := &volume{fs: m.options.FS, path: dir, failed: m.failed}
+		v.reserve.bytes, v.reserve.logger = m.options.ReserveBytes, m.host.logger.With().Str("dir", dir).Logger()
+		v.reserve.space = func() (total, usable int64, err error) { return v.fs.Space(v.path) }
 		if slices.ContainsFunc(m.volumes, func(other *volume) bool { return other.path == dir }) {
 			return fmt.Errorf("open log directory %s: it is listed twice", dir)
 		}

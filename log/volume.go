@@ -21,6 +21,7 @@ type volume struct {
 	failure atomic.Pointer[StorageError]
 	failed  chan<- *volume // told once; has room for every volume
 	logs    atomic.Int64   // how many it has
+	reserve reserve
 
 	created atomic.Int64 // directories made since the start
 	syncMu  sync.Mutex

@@ -35,6 +35,7 @@ func logOptions(v *config.Values) (log.ManagerOptions, error) {
 		ProducerIDExpiration:   v.Millis("producer.id.expiration.ms"),
 		ProducerExpiryInterval: v.Millis("producer.id.expiration.check.interval.ms"),
 		Cleaner:                cleanerOptions(v),
+		ReserveBytes:           v.Int64("gokafka.disk.reserve.bytes"),
 	}, nil
 }
 

@@ -3,6 +3,8 @@ package config
 // ownKeys are settings that Apache Kafka does not have. They are read from the same places as the others, and never listed, because
 // tools compare what is listed with what they know.
 var ownKeys = []Key{
+	{Name: "gokafka.disk.reserve.bytes", Type: Long, Default: "-1", Internal: true, Check: atLeast(-1), Effect: true,
+		Doc: "Bytes of each disk that clients' records may not fill; -1: a hundredth, 4 GiB at most."},
 	{Name: "gokafka.isr.sync", Type: String, Default: "last", Internal: true, Check: oneOf("none", "last", "min"), Effect: true,
 		Doc: "When committed records must be on the leader's disk: none, before it is the last in sync, or at min.insync.replicas."},
 	{Name: "gokafka.jaas.file", Type: String, Default: null, Internal: true, Effect: true,

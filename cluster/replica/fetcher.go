@@ -370,6 +370,10 @@ func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 	if err == nil {
 		return
 	}
+	if errors.Is(err, log.ErrNearlyFull) { // that was logged once
+		x.core.delayed([]FetchAsk{*ask}, time.Now())
+		return
+	}
 	x.logger.Error().Err(err).Stringer("partition", p).Msg("could not follow the leader")
 	if errors.Is(err, kerr.CorruptMessage) || errors.Is(err, kerr.InvalidRecord) {
 		x.core.delayed([]FetchAsk{*ask}, time.Now())
