@@ -48,6 +48,10 @@ txn: ## transactions under faults beside Apache Kafka, for ROUNDS rounds (defaul
 bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)
 	go -C compat run ./bench
 
+.PHONY: bench-cluster
+bench-cluster: ## three brokers beside three of Apache's in the same run; writes docs/benchmarks-cluster.md
+	go -C compat run ./bench -cluster
+
 .PHONY: image
 image: build ## the container image gokafka:latest
 	mkdir -p bin/data

@@ -2,11 +2,13 @@
 // take turns, and what is written down is the median of the rounds and the ratio of the two.
 //
 //	go run ./bench [-rounds 5] [-size 2048] [-only REGEXP] [-out ../docs/benchmarks.md]
+//	go run ./bench -cluster [-partitions 1000] [...] measures clusters of three, and writes ../docs/benchmarks-cluster.md
 //
 // The machine must have nothing else to do. With the defaults it takes about an hour on two cores.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -35,16 +37,21 @@ type settings struct {
 	size   int64 // payload bytes of one run of a producer or consumer
 	only   *regexp.Regexp
 	dir    string // where the brokers keep their data
+	// partitions of the topic whose leader is killed; that whose controller is killed has five times as many.
+	partitions int32
 }
 
 // both are the names of the brokers, Apache first: it is what the other is compared with.
 var both = []string{"apache", "gokafka"}
 
 func main() {
-	rounds := flag.Int("rounds", 5, "measured runs of each scenario and broker, after one to warm up")
+	var s settings
+	flag.IntVar(&s.rounds, "rounds", 5, "measured runs of each scenario and broker, after one to warm up")
 	size := flag.Int64("size", 2048, "payload of one run in MiB")
 	only := flag.String("only", ".", "run the scenarios whose names match this expression")
-	out := flag.String("out", "../docs/benchmarks.md", "where to write the table")
+	out := flag.String("out", "", "where to write the table")
+	cluster := flag.Bool("cluster", false, "measure clusters of three brokers")
+	partitions := flag.Int("partitions", 1000, "partitions whose leader is killed, with -cluster")
 	flag.Parse()
 	if flag.Arg(0) == floorArgument {
 		if err := runFloor(flag.Arg(1)); err != nil {
@@ -53,26 +60,43 @@ func main() {
 		}
 		return
 	}
-	if err := run(*rounds, *size<<20, *only, *out); err != nil {
+	s.size, s.partitions = *size<<20, int32(*partitions)
+	if err := run(s, *only, *out, *cluster); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, size int64, only, out string) error {
-	expression, err := regexp.Compile(only)
-	if err != nil {
+func run(s settings, only, out string, cluster bool) error {
+	var err error
+	if s.only, err = regexp.Compile(only); err != nil {
 		return fmt.Errorf("read -only: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "gokafka-bench-")
-	if err != nil {
+	if s.dir, err = os.MkdirTemp("", "gokafka-bench-"); err != nil {
 		return fmt.Errorf("create directory: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	s := settings{rounds: rounds, size: size, only: expression, dir: dir}
+	defer os.RemoveAll(s.dir)
+	if cluster {
+		return runCluster(s, cmp.Or(out, "../docs/benchmarks-cluster.md"))
+	}
+	return runAlone(s, cmp.Or(out, "../docs/benchmarks.md"))
+}
+
+func runAlone(s settings, out string) error {
 	var t table
 	began := time.Now()
 	for _, part := range []func(settings, *table) error{floor, throughput, transactions, starts, partitions, connections} {
+		if err := part(s, &t); err != nil {
+			return err
+		}
+	}
+	return t.write(out, s, time.Since(began))
+}
+
+func runCluster(s settings, out string) error {
+	var t clusterTable
+	began := time.Now()
+	for _, part := range []func(settings, *clusterTable) error{clusterThroughput, clusterLatency, clusterFailover} {
 		if err := part(s, &t); err != nil {
 			return err
 		}

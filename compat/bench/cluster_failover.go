@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// clusterFailover ends brokers in several ways and measures for how long partitions have no leader.
+func clusterFailover(s settings, t *clusterTable) error {
+	for _, f := range []struct {
+		name    string
+		measure func(c *trio, s settings, t *clusterTable) error
+	}{
+		{"kill", leaderKilled}, {"controller", controllerKilled}, {"stop", leaderStopped},
+	} {
+		if !s.only.MatchString(f.name) {
+			continue
+		}
+		for range s.rounds {
+			for _, name := range both { // one after the other: a cluster that is starting would be in the way
+				c, err := s.startTrio(name, f.name)
+				if err != nil {
+					return err
+				}
+				err = f.measure(c, s, t)
+				c.close()
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", f.name, name, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// leaderKilled kills the one broker that leads all partitions.
+func leaderKilled(c *trio, s settings, t *clusterTable) error {
+	if err := c.create("many", s.partitions, 1); err != nil {
+		return err
+	}
+	took, err := c.kill(1, "many", s.partitions)
+	if err != nil {
+		return err
+	}
+	progress("leader killed %-8s %v after the session", c.name, took)
+	t.add(fmt.Sprintf("leader of %d partitions killed: all led again, beyond ZooKeeper's session", s.partitions), "s", c.name, took.Seconds())
+	return nil
+}
+
+// controllerKilled kills the controller of a cluster of many partitions.
+func controllerKilled(c *trio, s settings, t *clusterTable) error {
+	partitions := 5 * s.partitions
+	if err := c.create("many", partitions, 0); err != nil {
+		return err
+	}
+	cl, err := c.client(nil)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	m, err := kadm.NewClient(cl).BrokerMetadata(context.Background())
+	if err != nil {
+		return fmt.Errorf("find controller: %w", err)
+	}
+	took, err := c.kill(m.Controller, "many", partitions)
+	if err != nil {
+		return err
+	}
+	progress("controller killed %-8s %v after the session", c.name, took)
+	t.add(fmt.Sprintf("controller of %d partitions killed: all led again, beyond ZooKeeper's session", partitions), "s", c.name, took.Seconds())
+	return nil
+}
+
+// kill kills a broker and returns when the others led everything, counted from when its session was over at the latest.
+func (c *trio) kill(id int32, topic string, partitions int32) (time.Duration, error) {
+	began := time.Now()
+	c.brokers[id].Kill()
+	if err := c.awaitLed(c.others(id), topic, partitions); err != nil {
+		return 0, err
+	}
+	return time.Since(began) - session, nil
+}
+
+// probed are the partitions of the topic whose leader is stopped in order.
+const probed = 60
+
+// leaderStopped stops the leader of all partitions with SIGTERM while each is written to all the time.
+func leaderStopped(c *trio, s settings, t *clusterTable) error {
+	if err := c.create("probed", probed, 1); err != nil {
+		return err
+	}
+	p, err := c.startProbe()
+	if err != nil {
+		return err
+	}
+	time.Sleep(3 * time.Second)
+	p.reset()
+	errStop := c.brokers[1].Stop()
+	time.Sleep(3 * time.Second)
+	gap, failed, sent := p.stop()
+	if errStop != nil {
+		return errStop
+	}
+	progress("leader stopped %-8s longest gap %v, %d of %d sends failed", c.name, gap, failed, sent)
+	t.add(fmt.Sprintf("leader of %d partitions stopped: longest time that a partition took no record", probed), "ms", c.name, gap.Seconds()*1000)
+	t.add("the same: acks=all sends that failed", "", c.name, float64(failed))
+	return nil
+}
+
+// probe writes to each partition, one record at a time.
+type probe struct {
+	client *kgo.Client
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu           sync.Mutex
+	gap          time.Duration // the longest between two acknowledgements of a partition
+	failed, sent int
+}
+
+func (c *trio) startProbe() (*probe, error) {
+	cl, err := c.client(nil, kgo.DefaultProduceTopic("probed"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &probe{client: cl, cancel: cancel}
+	for n := range int32(probed) {
+		p.wg.Go(func() { p.run(ctx, n) })
+	}
+	return p, nil
+}
+
+func (p *probe) run(ctx context.Context, partition int32) {
+	last := time.Now()
+	for ctx.Err() == nil {
+		err := p.client.ProduceSync(ctx, &kgo.Record{Partition: partition, Value: []byte("probe")}).FirstErr()
+		if errors.Is(err, context.Canceled) {
+			return
+		}
+		now := time.Now()
+		p.mu.Lock()
+		p.sent++
+		if err != nil {
+			p.failed++
+		} else {
+			p.gap, last = max(p.gap, now.Sub(last)), now
+		}
+		p.mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// reset forgets what was before.
+func (p *probe) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gap, p.failed, p.sent = 0, 0, 0
+}
+
+func (p *probe) stop() (gap time.Duration, failed, sent int) {
+	p.cancel()
+	p.wg.Wait()
+	p.client.Close()
+	return p.gap, p.failed, p.sent
+}

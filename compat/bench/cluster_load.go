@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// clusterThroughput has Apache's producer send to a topic of six partitions with three replicas each, with acks=all.
+func clusterThroughput(s settings, t *clusterTable) error {
+	if !s.only.MatchString("throughput") {
+		return nil
+	}
+	trios, end, err := s.startTrios("load")
+	if err != nil {
+		return err
+	}
+	defer end()
+	for round := range s.rounds + 1 {
+		for i := range trios {
+			c := trios[(i+round)%2] // who goes first alternates
+			one, err := c.throughput(s.size, round)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			progress("throughput %-8s round %d: %7.1f MiB/s %6.3f s/GB %6.1f MB", c.name, round, one.rate, one.cpu, one.peak)
+			if round > 0 { // the first warms up
+				t.add("3 replicas, acks=all, 1 KiB: throughput", "MiB/s", c.name, one.rate)
+				t.add("the same: processor time of the three brokers", "s/GB", c.name, one.cpu)
+				t.add("the same: peak memory of the broker that had most", "MB", c.name, one.peak)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *trio) throughput(size int64, round int) (sample, error) {
+	l := load{topic: fmt.Sprintf("load-%d", round), record: 1024, codec: "none", acks: "all"}
+	l.count = size / int64(l.record)
+	if err := c.create(l.topic, 6, 0); err != nil {
+		return sample{}, err
+	}
+	defer remove(c.addrs(), l.topic)
+	for _, b := range c.brokers {
+		if err := resetPeak(b.PID()); err != nil {
+			return sample{}, err
+		}
+	}
+	before, err := c.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	rate, err := l.produce(c.addrs())
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := c.cpu()
+	one := sample{rate: rate, cpu: (after - before).Seconds() / (float64(l.bytes()) / 1e9)}
+	for _, b := range c.brokers {
+		peak, errPeak := memory(b.PID(), "VmHWM")
+		err, one.peak = errors.Join(err, errPeak), max(one.peak, float64(peak)/1e6)
+	}
+	return one, err
+}
+
+// cpu is the processor time of all brokers, ZooKeeper left out.
+func (c *trio) cpu() (sum time.Duration, err error) {
+	for _, b := range c.brokers {
+		one, errOne := cpu(b.PID())
+		sum, err = sum+one, errors.Join(err, errOne)
+	}
+	return sum, err
+}
+
+// clusterLatency has one record in flight at a time, and then several on one connection.
+func clusterLatency(s settings, t *clusterTable) error {
+	if !s.only.MatchString("latency") {
+		return nil
+	}
+	trios, end, err := s.startTrios("latency")
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, c := range trios {
+		if err := c.create("latency", 1, 1); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	count := int(min(s.size>>13, 20_000)) // with the default size, all of it
+	for round := range s.rounds + 1 {
+		for i := range trios {
+			c := trios[(i+round)%2]
+			times, err := c.oneInFlight(count)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			alone, err := c.sendRate(count, 1)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			together, err := c.sendRate(count, 5)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			progress("latency %-8s round %d: p50 %.2f p99 %.2f p99.9 %.2f ms; %.0f and %.0f requests/s", c.name, round,
+				percentile(times, 0.5), percentile(times, 0.99), percentile(times, 0.999), alone, together)
+			if round > 0 {
+				t.add("from send to read, 1 record in flight: p50", "ms", c.name, percentile(times, 0.5))
+				t.add("the same: p99", "ms", c.name, percentile(times, 0.99))
+				t.add("the same: p99.9", "ms", c.name, percentile(times, 0.999))
+				t.add("acks=all on one connection, one request at a time", "requests/s", c.name, alone)
+				t.add("acks=all on one connection, five at a time", "requests/s", c.name, together)
+			}
+		}
+	}
+	return nil
+}
+
+// oneInFlight sends records one after the other, each when the one before was read, and returns how long each took, sorted.
+func (c *trio) oneInFlight(count int) ([]time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cl, err := c.client(nil, kgo.DefaultProduceTopic("latency"), kgo.ConsumeTopics("latency"), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.ProducerLinger(0))
+	if err != nil {
+		return nil, err
+	}
+	defer cl.Close()
+	ready := false // what is sent before the consumer has found the end is not read
+	var times []time.Duration
+	for len(times) < count {
+		began := time.Now()
+		value := fmt.Appendf(make([]byte, 0, 100), "%d", began.UnixNano())
+		cl.Produce(ctx, &kgo.Record{Value: value[:100]}, nil)
+		read, err := c.reads(ctx, cl, ready, string(value[:100]))
+		if err != nil {
+			return nil, err
+		}
+		if ready {
+			times = append(times, time.Since(began))
+		}
+		ready = ready || read
+	}
+	slices.Sort(times)
+	return times, nil
+}
+
+// reads polls until the record comes, or gives up soon if the consumer may not be there yet.
+func (c *trio) reads(ctx context.Context, cl *kgo.Client, ready bool, value string) (bool, error) {
+	if !ready {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+	}
+	for {
+		fetches := cl.PollFetches(ctx)
+		for r := range fetches.RecordsAll() {
+			if string(r.Value) == value {
+				return true, nil
+			}
+		}
+		if ctx.Err() != nil {
+			if ready {
+				return false, fmt.Errorf("await record: %w", ctx.Err())
+			}
+			return false, nil
+		}
+	}
+}
+
+func percentile(sorted []time.Duration, p float64) float64 {
+	return sorted[min(int(float64(len(sorted))*p), len(sorted)-1)].Seconds() * 1000
+}
+
+// sendRate sends requests of one record to one partition, at most so many at a time, and returns how many a second were acknowledged.
+func (c *trio) sendRate(count, inFlight int) (float64, error) {
+	cl, err := c.client(nil, kgo.DefaultProduceTopic("latency"), kgo.ProducerLinger(0), kgo.MaxProduceRequestsInflightPerBroker(inFlight), kgo.MaxBufferedRecords(inFlight),
+		kgo.DisableIdempotentWrite(), kgo.ProducerBatchMaxBytes(1024))
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	value := make([]byte, 900) // one fills a batch
+	if err := cl.ProduceSync(context.Background(), &kgo.Record{Value: value}).FirstErr(); err != nil {
+		return 0, fmt.Errorf("produce: %w", err)
+	}
+	var failed atomic.Int64
+	began := time.Now()
+	for range count {
+		cl.Produce(context.Background(), &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Add(1)
+			}
+		})
+	}
+	if err := cl.Flush(context.Background()); err != nil {
+		return 0, fmt.Errorf("flush: %w", err)
+	}
+	took := time.Since(began)
+	if n := failed.Load(); n > 0 {
+		return 0, fmt.Errorf("%d of %d records were not acknowledged (data in %s)", n, count, os.TempDir())
+	}
+	return float64(count) / took.Seconds(), nil
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"gokafka/compat/apache"
+)
+
+// clusterTable gathers the samples of each figure, in the order in which they came.
+type clusterTable struct{ rows []clusterRow }
+
+type clusterRow struct {
+	name, unit string
+	samples    map[string][]float64 // by kind of broker
+}
+
+func (t *clusterTable) add(name, unit, broker string, value float64) {
+	i := slices.IndexFunc(t.rows, func(r clusterRow) bool { return r.name == name })
+	if i < 0 {
+		i = len(t.rows)
+		t.rows = append(t.rows, clusterRow{name, unit, map[string][]float64{}})
+	}
+	t.rows[i].samples[broker] = append(t.rows[i].samples[broker], value)
+}
+
+const clusterPreface = `# Clusters measured beside Apache Kafka
+
+%s
+
+Three gokafka brokers and three Apache %s brokers (ZooKeeper mode, the settings of its scripts: G1, 1 GiB heap), each kind with a ZooKeeper of its own, all on
+one machine over loopback. For throughput and latency both clusters were up and took turns; for failovers one was started after the other.
+Every figure is the median of %d runs, for throughput and latency after one that warmed up. Topics have three replicas and min.insync.replicas=2; clients wait
+for acks=all. Throughput is that of Apache's kafka-producer-perf-test with %d MiB of 1 KiB records to six partitions, in batches of 64 KiB; processor time is that of the
+three brokers together per GB of payload, ZooKeeper and clients left out. Latencies are those of a franz-go client. The times of failovers leave out the %v
+for which ZooKeeper waits for a broker that was killed, as that is a setting. "make bench-cluster" renews this page; this run took %v.
+
+| | unit | Apache | gokafka | ratio |
+|---|---|--:|--:|--:|
+`
+
+func (t *clusterTable) write(path string, s settings, took time.Duration) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, s.size>>20, session, took.Round(time.Second))
+	for _, r := range t.rows {
+		a, g := median(r.samples["apache"]), median(r.samples["gokafka"])
+		ratio := ""
+		if a > 0 {
+			ratio = fmt.Sprintf("%.2f", g/a)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %s |\n", r.name, r.unit, a, g, ratio)
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	return nil
+}
