@@ -1,10 +1,14 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -332,7 +336,36 @@ func (l *life) refused(text string, err error, errs map[protocol.TopicPartition]
 	if err == nil && len(errs) == 0 {
 		return
 	}
-	l.w.report(text, func() { l.w.tracef("%d refuses: %v %v", l.id, err, errs) })
+	l.w.report(text, func() {
+		if err != nil {
+			l.w.tracef("%d refuses: %s", l.id, code(err))
+		}
+		for tp, err := range sortedErrors(errs) {
+			l.w.tracef("%d refuses %v: %s", l.id, tp, code(err))
+		}
+	})
+}
+
+// sortedErrors goes through errors in the order of partitions.
+func sortedErrors(errs map[protocol.TopicPartition]error) iter.Seq2[protocol.TopicPartition, error] {
+	return func(yield func(protocol.TopicPartition, error) bool) {
+		for _, tp := range slices.SortedFunc(maps.Keys(errs), func(a, b protocol.TopicPartition) int { return cmp.Compare(a.String(), b.String()) }) {
+			if !yield(tp, errs[tp]) {
+				return
+			}
+		}
+	}
+}
+
+// code is Kafka's name of an error.
+func code(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	if k := (*kerr.Error)(nil); errors.As(err, &k) {
+		return k.Message
+	}
+	return err.Error()
 }
 
 func statesText(states []cluster.PartitionState) string {
@@ -400,6 +433,10 @@ func (l *life) fetch(from cluster.BrokerID, epoch cluster.BrokerEpoch, asks []re
 				a.Err, a.Records = wire(err), nil
 			}
 			r.Release()
+		}
+		if r.Diverging.Epoch >= 0 {
+			text := fmt.Sprintf("%d tells %d that %v diverges: e%d ends at %d", l.id, from, a.TopicPartition, r.Diverging.Epoch, r.Diverging.End)
+			l.w.report(text, func() { l.w.tracef("%s", text) })
 		}
 		answers[i] = a
 	}

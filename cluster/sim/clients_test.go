@@ -104,7 +104,11 @@ func (w *world) produce(to cluster.BrokerID, tp protocol.TopicPartition, batch [
 			r = produced{-1, err, nil}
 		}
 		w.report(q.text, func() {
-			w.tracef("%s %s: %d %v", q.text, "is answered", r.first, r.err)
+			if r.err == nil {
+				w.tracef("%s is answered: at %d", q.text, r.first)
+			} else {
+				w.tracef("%s is answered: %s", q.text, code(r.err))
+			}
 			done(r)
 		})
 	})
