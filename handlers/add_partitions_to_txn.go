@@ -21,9 +21,8 @@ import (
 func addPartitionsToTxn(txns txnCoordinator, image clusterImage) API {
 	a := partitionAdder{txns, image}
 	return on(0, 5, func(ctx context.Context, c *Call, r *kmsg.AddPartitionsToTxnRequest) (*kmsg.AddPartitionsToTxnResponse, error) {
-		const brokersSince = 4
 		resp := r.ResponseKind().(*kmsg.AddPartitionsToTxnResponse)
-		if c.Version < brokersSince {
+		if c.Version < txnBrokersSince {
 			resp.Topics = a.one(ctx, r)
 			return resp, nil
 		}
@@ -31,8 +30,11 @@ func addPartitionsToTxn(txns txnCoordinator, image clusterImage) API {
 			resp.Transactions = append(resp.Transactions, a.transaction(ctx, &r.Transactions[i]))
 		}
 		return resp, nil
-	})
+	}, ClusterActionSince(txnBrokersSince))
 }
+
+// txnBrokersSince is the first version of AddPartitionsToTxn that is for brokers.
+const txnBrokersSince = 4
 
 type partitionAdder struct {
 	txns  txnCoordinator

@@ -47,7 +47,9 @@ type Wait func(ctx context.Context) (Answer, error)
 type API struct {
 	Key, Min, Max int16
 	ClusterAction bool // meant for brokers: needs ClusterAction on the cluster once there is an authorizer
-	New           func() kmsg.Request
+	// ClusterActionSince is the first version that ClusterAction is about; older ones are for clients.
+	ClusterActionSince int16
+	New                func() kmsg.Request
 	// Begin runs the request up to where it must wait. A nil Wait means that Answer is complete (and empty for no answer at all).
 	Begin func(ctx context.Context, c *Call, req kmsg.Request) (Answer, Wait, error)
 }
@@ -57,6 +59,11 @@ type Option func(*API)
 
 // ClusterAction marks an API that only brokers may call.
 func ClusterAction(a *API) { a.ClusterAction = true }
+
+// ClusterActionSince marks an API whose later versions only brokers may call.
+func ClusterActionSince(version int16) Option {
+	return func(a *API) { a.ClusterAction, a.ClusterActionSince = true, version }
+}
 
 type request[T any] interface {
 	*T
