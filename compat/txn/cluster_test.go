@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,18 +16,21 @@ import (
 	"gokafka/compat/mixed"
 )
 
-// clusters are the three nodes that cases run on: those of gokafka, and when there is time, or they are asked for, Apache's and both.
+// clusters are the three nodes that cases run on: gokafka's, and when there is time, Apache's and both kinds together as well.
+// COMPAT_BROKERS may ask for "apache", "gokafka" or "mixed".
 func clusters() [][]mixed.Kind {
-	gokafka := []mixed.Kind{mixed.Gokafka, mixed.Gokafka, mixed.Gokafka}
-	apache := []mixed.Kind{mixed.Apache, mixed.Apache, mixed.Apache}
-	asked := os.Getenv("COMPAT_BROKERS")
-	switch {
+	gokafka := [][]mixed.Kind{{mixed.Gokafka, mixed.Gokafka, mixed.Gokafka}}
+	apache := [][]mixed.Kind{{mixed.Apache, mixed.Apache, mixed.Apache}}
+	both := [][]mixed.Kind{{mixed.Apache, mixed.Gokafka, mixed.Gokafka}, {mixed.Gokafka, mixed.Apache, mixed.Apache}}
+	switch asked := os.Getenv("COMPAT_BROKERS"); {
 	case asked == "apache":
-		return [][]mixed.Kind{apache}
-	case asked != "" || !compat.Full():
-		return [][]mixed.Kind{gokafka}
+		return apache
+	case asked == "mixed":
+		return both
+	case asked == "" && compat.Full():
+		return slices.Concat(apache, gokafka, both)
 	default:
-		return [][]mixed.Kind{apache, gokafka, {mixed.Apache, mixed.Gokafka, mixed.Gokafka}, {mixed.Gokafka, mixed.Apache, mixed.Apache}}
+		return gokafka
 	}
 }
 

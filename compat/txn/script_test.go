@@ -81,6 +81,11 @@ func TestScenes(t *testing.T) {
 	kinds := map[string]map[string]string{}
 	compat.Each(t, quick, func(t *testing.T, b compat.Broker) {
 		s := &stage{t: t, broker: b, admin: kadm.NewClient(load.Client(t, b.Addr())), kinds: map[string]string{}}
+		// librdkafka may wait for ever for the coordinator of a group while the topic of offsets is being made.
+		await(t, time.Minute, "coordinator of groups", func(ctx context.Context) error {
+			_, err := s.admin.FetchOffsets(ctx, "group")
+			return err
+		})
 		dir := compat.Dir(t, "performers")
 		for _, p := range Performers {
 			s.actors = append(s.actors, engage(t, p, b.Addr(), dir))

@@ -21,7 +21,7 @@ type transactor struct {
 
 	mu       sync.Mutex
 	outcomes []Outcome
-	failed   error // the last one
+	failed   []string // what went wrong, and where
 }
 
 // transactTo starts a transactor that ends with finish, or with the process if the test fails before.
@@ -44,7 +44,7 @@ func (x *transactor) run() {
 		x.mu.Lock()
 		x.outcomes = append(x.outcomes, outcome)
 		if err != nil {
-			x.failed = err
+			x.failed = append(x.failed, fmt.Sprintf("%d: %v", i, err))
 		}
 		x.mu.Unlock()
 	}
@@ -92,7 +92,7 @@ func (x *transactor) connect(ctx context.Context) error {
 		return nil
 	}
 	c, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(x.addrs, ",")...), kgo.MetadataMinAge(50*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.TransactionalID(x.id), kgo.TransactionTimeout(20*time.Second), kgo.RecordRetries(1<<30))
+		kgo.TransactionalID(x.id), kgo.TransactionTimeout(20*time.Second), kgo.RecordRetries(1<<30), kgo.UnknownTopicRetries(-1))
 	if err == nil {
 		if _, _, err = c.ProducerID(ctx); err != nil {
 			c.Close()
@@ -106,7 +106,7 @@ func (x *transactor) connect(ctx context.Context) error {
 }
 
 // count is how many transactions have committed, as the producer knows.
-func (x *transactor) count() (committed int, failed error) {
+func (x *transactor) count() (committed int, failed []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, o := range x.outcomes {
@@ -122,9 +122,9 @@ func (x *transactor) awaitMore(t *testing.T, more int) {
 	t.Helper()
 	before, _ := x.count()
 	await(t, patience, "transactions", func(context.Context) error {
-		now, err := x.count()
+		now, failed := x.count()
 		if now < before+more {
-			return fmt.Errorf("%d of %d, last failure: %w", now-before, more, err)
+			return fmt.Errorf("%d of %d, failures: %q", now-before, more, failed)
 		}
 		return nil
 	})
@@ -139,7 +139,7 @@ func (x *transactor) finish(t *testing.T) {
 	for _, o := range x.outcomes {
 		kinds[o]++
 	}
-	t.Logf("%s: transactions: %v; last failure: %v", x.topic, kinds, x.failed)
+	t.Logf("%s: transactions: %v; failures: %q", x.topic, kinds, x.failed)
 	committed := readAll(t, x.addrs, x.topic, kgo.ReadCommitted())
 	if err := CheckAtomic(x.outcomes, int(x.partitions), committed); err != nil {
 		t.Errorf("%s: %v", x.topic, err)

@@ -87,7 +87,7 @@ func (s *script) init(ctx context.Context, name string, rest []string) error {
 		return err
 	}
 	c, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(s.addrs, ",")...), kgo.MetadataMinAge(50*time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.TransactionalID(rest[0]), kgo.TransactionTimeout(time.Duration(timeout)*time.Millisecond))
+		kgo.TransactionalID(rest[0]), kgo.TransactionTimeout(time.Duration(timeout)*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		return err
 	}
