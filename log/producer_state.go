@@ -284,9 +284,7 @@ func (m *producerStateManager) stage(s *stagedAppend, b protocol.Batch, o Append
 			return err
 		}
 	}
-	e.addBatch(b.ProducerEpoch(), producerBatch{
-		lastSequence: b.LastSequence(), delta: b.LastOffsetDelta(), lastOffset: b.LastOffset(), timestamp: b.MaxTimestamp(),
-	})
+	e.addBatch(b.ProducerEpoch(), remembered(b))
 	switch {
 	case e.txnFirst != noTransaction && !b.Transactional():
 		return fmt.Errorf("%w: batch outside the open transaction of producer %d", ErrTransactionState, id)

@@ -259,9 +259,12 @@ func (l *Log) rebuildProducersLocked(start, end int64) error {
 
 // rebuildProducers makes the state that of the log up to end: from the newest snapshot below it, and the records from there on.
 func rebuildProducers(m *producerStateManager, segments []*Segment, start, end int64, now time.Time) error {
-	neverAny := m.empty() && m.end >= end
+	neverAny, same := m.empty() && m.end >= end, m.end == end
 	if err := m.truncateAndReload(start, end, now); err != nil {
 		return err
+	}
+	if !same {
+		m.recall(segments, now)
 	}
 	if end > m.end && !neverAny {
 		if err := m.scan(segments, start, end); err != nil {
