@@ -155,12 +155,13 @@ func (c *Cluster) StopAll() {
 func (c *Cluster) IDs() []int32 { return slices.Sorted(maps.Keys(c.Nodes)) }
 
 // Addrs are all nodes, for clients.
-func (c *Cluster) Addrs() string {
-	var addrs []string
+func (c *Cluster) Addrs() string { return strings.Join(addrsOf(c), ",") }
+
+func addrsOf(c *Cluster) (addrs []string) {
 	for _, id := range c.IDs() {
 		addrs = append(addrs, c.Nodes[id].Addr())
 	}
-	return strings.Join(addrs, ",")
+	return addrs
 }
 
 // await tries until something holds. It is patient, since the machine may be busy with other things.
