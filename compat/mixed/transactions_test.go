@@ -21,7 +21,7 @@ func (c *Cluster) coordinator(id string) (node int32) {
 
 // The coordinator of transactions is stopped or killed in the middle of them, and one of the other kind goes on with what it wrote,
 // which it finds in its own copy of the log; and then a broker of the other kind serves what the first one left.
-func TestTransactions(t *testing.T) {
+func coordinatorsChangeHands(t *testing.T) {
 	c := Start(t, nil, Apache, Gokafka, Apache)
 	c.Create("out", everywhere...)
 	x := c.Transact("out", "x")
