@@ -41,5 +41,5 @@
 //
 // Compressed bytes are decompressed as a stream, so what a batch inflates to does not have to fit in memory; [InflatedMax] and [RecordMax]
 // bound the time it takes and the record that is held. LZ4 blocks (at most 4 MiB) and zstd windows (8 MiB) are the largest buffers; zstd
-// frames that announce more, which only levels above 19 do, are decoded whole, up to 14 MiB.
+// frames that announce more, which only levels above 19 do, and snappy blocks that reach back more than 4 MiB, are decoded whole, up to 14 MiB.
 package protocol

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -266,6 +267,8 @@ func readSome(in io.Reader, p []byte) (int, error) {
 			return n, nil
 		case err == io.EOF:
 			return 0, io.EOF
+		case errors.Is(err, ErrTooLarge):
+			return 0, err
 		case err != nil:
 			return 0, fmt.Errorf("%w: %v", ErrDecompress, err)
 		}

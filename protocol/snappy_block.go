@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -10,10 +11,12 @@ import (
 )
 
 // Bounds of a block's decoding. A block that says it is at most snappyWholeMax bytes is decoded at once, which is faster. Of a larger one, copies
-// may reach snappyWindow back: the format has no limit, but every encoder works in blocks of 64 KiB, or of 4 MiB (Go's s2).
+// may reach snappyWindow back: the format has no limit, but most encoders work in blocks of 64 KiB. Those that make one block of all that they are
+// given may reach farther; then it is decoded at once too, up to snappyFarMax.
 const (
 	snappyWindow   = 4 << 20
 	snappyWholeMax = 1 << 20
+	snappyFarMax   = 14 << 20
 	snappyChunk    = 128 << 10 // decoded in one go when streaming
 	snappySmall    = 512 << 10 // sizes of the buffer
 	snappyFull     = snappyWindow + 2<<20
@@ -56,7 +59,11 @@ func (s *snappyBlock) start(block []byte) error {
 	if s.left == 0 && len(s.src) > 0 {
 		return errSnappy
 	}
-	if s.left > snappyWholeMax || !strictSnappy(s.src) {
+	far := s.left > snappyWindow && farthestSnappy(s.src) > snappyWindow
+	switch {
+	case far && s.left > snappyFarMax:
+		return fmt.Errorf("%w: a snappy block of %d bytes that reaches back more than %d", ErrTooLarge, s.left, snappyWindow)
+	case s.left > snappyWholeMax && !far, !strictSnappy(s.src):
 		return nil
 	}
 	return s.whole(block)
@@ -106,6 +113,33 @@ func strictSnappy(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// farthestSnappy is how far back the copies of a block reach. It may be malformed.
+func farthestSnappy(b []byte) (farthest int) {
+	for i := 0; i < len(b); {
+		switch tag := b[i]; tag & 3 {
+		case 0:
+			n, used := int(tag>>2), 1
+			if n >= 60 {
+				if used += n - 59; i+used > len(b) {
+					return farthest
+				}
+				n = littleEndian(b[i+1 : i+used])
+			}
+			i += used + n + 1
+		case 1:
+			i += 2
+		case 2:
+			i += 3 // 64 KiB at most
+		case 3:
+			if i+4 < len(b) {
+				farthest = max(farthest, littleEndian(b[i+1:i+5]))
+			}
+			i += 5
+		}
+	}
+	return farthest
 }
 
 func littleEndian(b []byte) (n int) {
