@@ -236,7 +236,7 @@ type stateForm struct {
 }
 
 func encodeState(s cluster.LeaderAndISR) []byte {
-	f := stateForm{ControllerEpoch: s.ControllerEpoch, Leader: s.Leader, Version: 1, LeaderEpoch: s.LeaderEpoch, ISR: slices.Concat([]cluster.BrokerID{}, s.ISR)}
+	f := stateForm{ControllerEpoch: s.ControllerEpoch, Leader: s.Leader, Version: 1, LeaderEpoch: s.LeaderEpoch, ISR: append([]cluster.BrokerID{}, s.ISR...)}
 	if s.Recovering {
 		f.Recovery = 1
 	}
