@@ -65,6 +65,33 @@ func TestSequences(t *testing.T) {
 			}
 			return m
 		},
+		"roll": func(t testing.TB, _ *vfs.Mem, m *log.Manager) *log.Manager {
+			l, _ := m.Log(partition)
+			c := *l.Config()
+			c.SegmentBytesMax = 400 // the next batch begins a segment
+			l.SetConfig(&c)
+			return m
+		},
+		"retention": func(t testing.TB, _ *vfs.Mem, m *log.Manager) *log.Manager {
+			l, _ := m.Log(partition)
+			c := *l.Config()
+			c.RetentionBytes = 0
+			l.SetConfig(&c)
+			l.RaiseHighWatermark(l.LogEndOffset())
+			if n, err := l.DeleteOldSegments(); err != nil || n == 0 {
+				t.Fatalf("%d segments are deleted, %v", n, err)
+			}
+			return m
+		},
+		"leader change": func(t testing.TB, _ *vfs.Mem, m *log.Manager) *log.Manager {
+			leader, _ := m.Log(partition)
+			next := open(t, vfs.NewMem(), nil)
+			follow(t, leader, logtest.Create(t, next, partition))
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return next
+		},
 	}
 	for what, happen := range between {
 		for _, test := range tests {
@@ -93,6 +120,23 @@ func TestSequences(t *testing.T) {
 				logtest.Check(t, m)
 			})
 		}
+	}
+}
+
+// follow copies a log to a follower's.
+func follow(t testing.TB, leader, follower *log.Log) {
+	t.Helper()
+	s, err := leader.Read(leader.LogStartOffset(), 1<<20, log.ToLogEnd, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	b := make([]byte, s.Len())
+	if _, err := s.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := follower.AppendAsFollower(b, 0); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -136,8 +180,21 @@ func TestIdleProducersAreForgotten(t *testing.T) {
 	if _, err := produce(l, 1, 3, 0, t, 1); err != nil {
 		t.Fatal(err)
 	}
+	transactional(t, l, 2, 0)
+	guard := l.StartVerification(3, 0, 0)
+	clock.set(23 * time.Hour)
+	l.RemoveExpiredProducers()
+	if known := l.ActiveProducers(); len(known) != 2 || l.StartVerification(3, 0, 0) != guard {
+		t.Errorf("too early: %+v", known)
+	}
 	clock.set(25 * time.Hour)
 	l.RemoveExpiredProducers()
+	if known := l.ActiveProducers(); len(known) != 1 || known[0].ProducerID != 2 {
+		t.Errorf("only that with an open transaction stays: %+v", known)
+	}
+	if l.StartVerification(3, 0, 0) == guard {
+		t.Error("the verification stays")
+	}
 	if _, err := produce(l, 1, 0, 77, t, 1); err != nil {
 		t.Errorf("a forgotten producer may begin anywhere: %v", err)
 	}
