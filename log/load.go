@@ -44,7 +44,7 @@ func loadLog(h *host, dir *logDir, tp protocol.TopicPartition, c *Config, o load
 func newLog(h *host, dir *logDir, tp protocol.TopicPartition, c *Config) *Log {
 	l := &Log{tp: tp, dir: dir, host: h}
 	l.config.Store(c)
-	l.producers = producerStateManager{dir: dir, logger: h.logger, expiration: h.expiration}
+	l.producers = producerStateManager{dir: dir, logger: h.logger, expiration: &h.expiration}
 	return l
 }
 

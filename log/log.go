@@ -19,7 +19,7 @@ import (
 type host struct {
 	logger     zerolog.Logger
 	now        func() time.Time
-	expiration time.Duration // of idle producers
+	expiration atomic.Int64 // of idle producers, in milliseconds
 	cache      *fileCache
 	worker     *worker
 	cleaner    *cleaner

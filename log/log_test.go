@@ -188,6 +188,12 @@ func TestIdleProducersAreForgotten(t *testing.T) {
 		t.Errorf("too early: %+v", known)
 	}
 	clock.set(25 * time.Hour)
+	m.SetProducerIDExpiration(26 * time.Hour)
+	l.RemoveExpiredProducers()
+	if known := l.ActiveProducers(); len(known) != 2 {
+		t.Errorf("too early by a new setting: %+v", known)
+	}
+	m.SetProducerIDExpiration(24 * time.Hour)
 	l.RemoveExpiredProducers()
 	if known := l.ActiveProducers(); len(known) != 1 || known[0].ProducerID != 2 {
 		t.Errorf("only that with an open transaction stays: %+v", known)

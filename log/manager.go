@@ -112,9 +112,10 @@ func Open(o ManagerOptions) (*Manager, error) {
 	m.checkpoints = newCheckpoints(&m.logs)
 	cache := newFileCache(openFilesMax)
 	m.host = &host{
-		logger: o.Logger, now: o.Now, expiration: o.ProducerIDExpiration, cache: cache,
+		logger: o.Logger, now: o.Now, cache: cache,
 		worker: startWorker(o.Now, cache, m.checkpoints),
 	}
+	m.SetProducerIDExpiration(o.ProducerIDExpiration)
 	m.cleaner = newCleaner(o.Cleaner, &m.logs, m.host)
 	m.host.cleaner = m.cleaner
 	err := m.openVolumes()

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"gokafka/log/vfs"
 	"gokafka/protocol"
@@ -182,6 +183,9 @@ func (m *Manager) SetConfig(topic string, c *Config) {
 
 // SetCleaner replaces the settings of compaction. It waits until the cleaner's threads have stopped, which they do at the next batch.
 func (m *Manager) SetCleaner(o CleanerOptions) { m.cleaner.start(&o) }
+
+// SetProducerIDExpiration replaces how long the state of an idle producer is kept, from the next look for such on.
+func (m *Manager) SetProducerIDExpiration(d time.Duration) { m.host.expiration.Store(d.Milliseconds()) }
 
 // CheckpointHighWatermarks writes the high watermarks of all logs.
 func (m *Manager) CheckpointHighWatermarks() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -116,7 +117,7 @@ type verification struct {
 type producerStateManager struct {
 	dir        *logDir
 	logger     zerolog.Logger
-	expiration time.Duration
+	expiration *atomic.Int64 // in milliseconds
 
 	producers     map[int64]*producerEntry
 	verifications map[int64]verification
@@ -169,7 +170,7 @@ func (m *producerStateManager) forgetReplicated(offset int64) {
 }
 
 func (m *producerStateManager) expired(e *producerEntry, now time.Time) bool {
-	return e.txnFirst == noTransaction && now.UnixMilli()-e.lastTimestamp >= m.expiration.Milliseconds()
+	return e.txnFirst == noTransaction && now.UnixMilli()-e.lastTimestamp >= m.expiration.Load()
 }
 
 // removeExpired forgets idle producers without an open transaction, and verifications that never came to an append.
@@ -180,7 +181,7 @@ func (m *producerStateManager) removeExpired(now time.Time) {
 		}
 	}
 	for id, v := range m.verifications {
-		if now.UnixMilli()-v.started >= m.expiration.Milliseconds() {
+		if now.UnixMilli()-v.started >= m.expiration.Load() {
 			delete(m.verifications, id)
 		}
 	}

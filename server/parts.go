@@ -181,6 +181,7 @@ func (b *Broker) settingsChanged(old, v *config.Values) {
 		b.logs.SetDefaults(defaults.LogConfig())
 	}
 	throttleRates(b.throttles, v)
+	b.logs.SetProducerIDExpiration(v.Millis("producer.id.expiration.ms"))
 	if cleaner := cleanerOptions(v); cleaner != cleanerOptions(old) {
 		b.logs.SetCleaner(cleaner)
 	}
