@@ -22,6 +22,7 @@ type scenario struct {
 	consumers []*consumer
 	config    *log.Config
 	powerCuts bool // disks lose what is not synced, and everything is synced
+	usual     weather
 	calm      bool // the faults are over
 	made      int  // topics
 }
@@ -42,8 +43,9 @@ func newScenario(seed uint64) *scenario {
 	} else if s.chance(0.5) {
 		s.config.SegmentBytesMax = 2000
 	}
-	s.network.weather = weather{delay: 5 * time.Millisecond, late: 0.02 * s.rnd.Float64(), lateMax: 4 * time.Second, lost: 0.02 * s.rnd.Float64(),
+	s.usual = weather{delay: 5 * time.Millisecond, late: 0.02 * s.rnd.Float64(), lateMax: 4 * time.Second, lost: 0.02 * s.rnd.Float64(),
 		twice: 0.02 * s.rnd.Float64(), storeDelay: 4 * time.Millisecond}
+	s.network.weather = s.usual
 	return s
 }
 
@@ -240,9 +242,12 @@ func (s *scenario) diskError(id cluster.BrokerID) {
 
 // storm makes the network bad for a while.
 func (s *scenario) storm(d time.Duration) {
-	before := s.network.weather
 	s.network.weather.late, s.network.weather.lost, s.network.weather.twice = 0.3, 0.2, 0.1
-	s.in(d, func() { s.network.weather = before })
+	s.in(d, func() {
+		if !s.calm {
+			s.network.weather = s.usual
+		}
+	})
 }
 
 // administer does what operators do.
