@@ -234,7 +234,7 @@ func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(e
 				s.spread(t, now)
 			}
 		} else if t.state.prepared() {
-			s.stick(t, o.err)
+			s.stuck = append(s.stuck, t)
 		} else {
 			t.Revert()
 			s.dropVacant(t)
@@ -298,17 +298,15 @@ func (s *shard) marked(t *Transaction, partitions []protocol.TopicPartition) {
 // complete writes a transaction's end.
 func (s *shard) complete(t *Transaction, now time.Time) { s.write(t, t.pending, now, func(error) {}) }
 
-// stick keeps a transaction whose completion could not be written, to try again.
-func (s *shard) stick(t *Transaction, err error) {
-	s.settings.Logger.Warn().Err(err).Str("transactional-id", t.id).Msg("could not write that a transaction is complete: trying again")
-	s.stuck = append(s.stuck, t)
-}
-
+// unstick tries again to write completions.
 func (s *shard) unstick(now time.Time) {
 	again := s.stuck
 	s.stuck = nil
 	for _, t := range again {
 		s.complete(t, now)
+	}
+	if n := len(s.stuck); n > 0 {
+		s.settings.Logger.Warn().Stringer("partition", s.tp).Int("transactions", n).Msg("could not write that transactions are complete: trying again")
 	}
 }
 
