@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/compat/load"
 )
@@ -23,6 +25,8 @@ func (c *Cluster) Exercise(topic string, controller int32) {
 	c.Fill(topic, 3, 100)
 	c.grow(topic)
 	c.configure(topic)
+	c.configureAll()
+	c.allocate()
 	c.Reassign(topic, 0, 3, 2)
 	c.Reassign(topic, 0, 2, 1, 3)
 	c.elect(topic)
@@ -86,8 +90,54 @@ func (c *Cluster) configure(topic string) {
 	}
 }
 
+// configureAll changes a setting of all brokers at one node after the other, and asks each about itself.
+func (c *Cluster) configureAll() {
+	c.t.Helper()
+	for i, id := range c.IDs() {
+		want := fmt.Sprint(2000000 + i)
+		r, err := kadm.NewClient(c.clients[id]).AlterBrokerConfigs(context.Background(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "log.retention.ms", Value: &want}})
+		c.ok(err)
+		for _, altered := range r {
+			c.ok(altered.Err)
+		}
+		for _, other := range c.IDs() {
+			c.await(fmt.Sprintf("setting of all brokers of node %d at node %d", id, other), func(ctx context.Context) error {
+				r, err := kadm.NewClient(c.clients[other]).DescribeBrokerConfigs(ctx, other)
+				return found(r, err, "log.retention.ms", want)
+			})
+		}
+	}
+}
+
+// allocate has every node give out a producer id, for which it needs the controller when its own are used up. No two are the same.
+func (c *Cluster) allocate() {
+	c.t.Helper()
+	for _, id := range c.IDs() {
+		c.await(fmt.Sprintf("producer id of node %d", id), func(ctx context.Context) error {
+			answer, err := c.clients[id].SeedBrokers()[0].Request(ctx, kmsg.NewPtrInitProducerIDRequest())
+			if err != nil {
+				return err
+			}
+			resp := answer.(*kmsg.InitProducerIDResponse)
+			if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+				return err
+			}
+			if by, given := c.producers[resp.ProducerID]; given {
+				c.t.Errorf("producer id %d was given out by node %d, and then by node %d", resp.ProducerID, by, id)
+			}
+			c.producers[resp.ProducerID] = id
+			return nil
+		})
+	}
+}
+
 func has(ctx context.Context, a *kadm.Client, topic, name, want string) error {
 	r, err := a.DescribeTopicConfigs(ctx, topic)
+	return found(r, err, name, want)
+}
+
+// found looks for a setting in what a broker tells.
+func found(r kadm.ResourceConfigs, err error, name, want string) error {
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,13 @@ import (
 
 // Cluster is some nodes in one ZooKeeper.
 type Cluster struct {
-	t       *testing.T
-	Nodes   map[int32]*Node
-	zk      *zk.Conn
-	Admin   *kadm.Client
-	clients map[int32]*kgo.Client // each of one node
-	strays  map[string]bool       // partitions, as directories are named, that were moved when a controller died (see dieAtWork)
+	t         *testing.T
+	Nodes     map[int32]*Node
+	zk        *zk.Conn
+	Admin     *kadm.Client
+	clients   map[int32]*kgo.Client // each of one node
+	producers map[int64]int32       // ids that were given out, and by whom
+	strays    map[string]bool       // partitions, as directories are named, that were moved when a controller died (see dieAtWork)
 }
 
 // sessionTimeout is short, so that the dead are noticed soon, and long enough for a machine that is busy.
@@ -53,7 +54,7 @@ func Start(t *testing.T, own map[string]string, kinds ...Kind) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(z.Stop)
-	c := &Cluster{t: t, Nodes: map[int32]*Node{}, clients: map[int32]*kgo.Client{}, strays: map[string]bool{}}
+	c := &Cluster{t: t, Nodes: map[int32]*Node{}, clients: map[int32]*kgo.Client{}, strays: map[string]bool{}, producers: map[int64]int32{}}
 	if c.zk, _, err = zk.Connect([]string{z.Addr}, 20*time.Second, zk.WithLogger(silent{})); err != nil {
 		t.Fatal(err)
 	}
