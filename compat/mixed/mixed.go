@@ -348,3 +348,6 @@ func (c *Cluster) SameLogs(topic string) {
 		}
 	}
 }
+
+// smallBatches fit into small segments however many records have waited.
+var smallBatches = kgo.ProducerBatchMaxBytes(5000)

@@ -20,7 +20,8 @@ var expected = regexp.MustCompile(strings.Join([]string{
 }, "|"))
 
 // expired is what befalls a broker that was paused for longer than its session, and a controller that finds out that it is none any
-// more; or too few replicas in sync, where a test allows them little lag. 3.6 cannot write again, for a new controller, a proposal that it wrote in an older version for the one before.
+// more; or too few replicas in sync, where a test allows them little lag. 3.6 cannot write for
+// a new controller what it wrote in an older version for the one before.
 var expired = regexp.MustCompile(`KeeperException\$(SessionExpired|ConnectionLoss)|ControllerMovedException|NotEnoughReplicas|non-default newIsr at version 3`)
 
 // complaintsMax is how many complaints are told: the first ones tell most.

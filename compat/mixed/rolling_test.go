@@ -18,7 +18,7 @@ func TestRollingReplacement(t *testing.T) {
 	}
 	c := Start(t, map[string]string{"log.segment.bytes": "10000", "log.index.interval.bytes": "500"}, Apache, Apache, Apache)
 	c.Create("load", everywhere...)
-	l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond)
+	l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond, smallBatches)
 	g := c.Consume("load", "g", 3)
 	l.AwaitAcked(t, 2000)
 	for range rounds {
