@@ -191,7 +191,7 @@ func encodeTopic(t Topic) []byte {
 	}
 	for p, a := range t.Partitions {
 		key := strconv.Itoa(int(p))
-		f.Partitions[key] = slices.Concat([]cluster.BrokerID{}, a.Replicas)
+		f.Partitions[key] = append([]cluster.BrokerID{}, a.Replicas...)
 		if len(a.Adding) > 0 {
 			f.Adding[key] = a.Adding
 		}
