@@ -71,6 +71,9 @@
 //   - Index files of the active segment are not preallocated, but grow by pages. Only crashed brokers leave files that differ in that, and
 //     either one rebuilds these.
 //   - A gap between segments above the recovery point ends the log, unless compaction made it. Apache keeps what comes after it.
+//   - Where recovery builds indexes anew the recovery point goes back to their segment's begin, since they are not durable. Apache leaves it, and
+//     a second power cut can lose which transactions were aborted.
+//   - A list of aborted transactions ends with the records that are read; Apache's may have some that begin behind them.
 //   - An index that contradicts itself or the log is not used; the log is read in its place. Apache trusts its indexes.
 //   - A corrupt high watermark checkpoint counts as empty and a corrupt leader epoch file makes the log be read again; Apache takes the directory
 //     offline for either.

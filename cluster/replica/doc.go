@@ -6,6 +6,8 @@
 //	purgatory  requests that wait: blocked goroutines, woken when what they wait for has happened
 //	Fetchers   a loop for each broker that leads what this one follows, and the pure fetcherCore that tells it what to do
 //	Journal    the log of an internal topic, as the coordinators use it
+//	Verification, MarkerWriter
+//	           how transactions begin and end in a partition: their coordinator is asked before their first records, and has markers written
 //
 // # How an append becomes visible
 //
