@@ -21,6 +21,10 @@ func (c *Controller) ControlledShutdown(ctx context.Context, id cluster.BrokerID
 	})
 }
 
+// handOverMax is how many partitions change hands at once. Until all who are concerned have carried out a request nobody may lead some
+// of the partitions in it, so many small ones leave each without a leader for a shorter time than a large one.
+const handOverMax = 100
+
 func (t *term) shutDown(ctx context.Context, id cluster.BrokerID, epoch cluster.BrokerEpoch) ([]protocol.TopicPartition, error) {
 	b := t.state.brokers[id]
 	switch {
@@ -41,8 +45,10 @@ func (t *term) shutDown(ctx context.Context, id cluster.BrokerID, epoch cluster.
 			followed = append(followed, p)
 		}
 	}
-	if _, err := t.onlinePartitions(ctx, led, electControlledShutdown); err != nil {
-		return nil, err
+	for step := range slices.Chunk(led, handOverMax) {
+		if _, err := t.onlinePartitions(ctx, step, electControlledShutdown); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.stopFollowing(ctx, id, followed); err != nil {
 		return nil, err
