@@ -121,14 +121,16 @@ func (r *rig) holds(ctx context.Context, id int32, holds func(*kmsg.MetadataResp
 	return holds(answer.(*kmsg.MetadataResponse))
 }
 
-// watching looks all the time who leads what.
+// watching looks all the time who leads what. A partition is without a leader from the moment at which the broker that led it says that
+// it does not, until any broker says that it does. A broker that is slow to answer says neither.
 type watching struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	seen    []time.Time     // when a partition was last seen led
-	gaps    []time.Duration // the longest time between two such moments
+	leader  []int32         // who was last seen leading a partition
+	denied  []time.Time     // when it said that it leads no more; zero: it did not
+	gaps    []time.Duration // the longest time without a leader
 	rounds  int
 	elapsed time.Duration
 }
@@ -136,14 +138,14 @@ type watching struct {
 // watch begins to look, at every broker in a goroutine of its own, until end.
 func (r *rig) watch(ids []int32) *watching {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watching{cancel: cancel, seen: make([]time.Time, r.partitions), gaps: make([]time.Duration, r.partitions)}
+	w := &watching{cancel: cancel, leader: make([]int32, r.partitions), denied: make([]time.Time, r.partitions), gaps: make([]time.Duration, r.partitions)}
 	for _, id := range ids {
 		w.wg.Go(func() {
 			for ctx.Err() == nil {
 				asked := time.Now()
-				var led []int32
-				if err := r.led(ctx, id, func(p int32) { led = append(led, p) }); err == nil {
-					w.saw(led, asked, time.Now())
+				led := make([]bool, r.partitions)
+				if err := r.led(ctx, id, func(p int32) { led[p] = true }); err == nil {
+					w.saw(id, led, asked, time.Now())
 				}
 				time.Sleep(5 * time.Millisecond)
 			}
@@ -152,18 +154,21 @@ func (r *rig) watch(ids []int32) *watching {
 	return w
 }
 
-// saw notes that partitions were led at some moment between asking and the answer.
-func (w *watching) saw(led []int32, asked, answered time.Time) {
+// saw notes what a broker led at some moment between asking and the answer.
+func (w *watching) saw(id int32, led []bool, asked, answered time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rounds++
 	w.elapsed += answered.Sub(asked)
-	for _, p := range led {
-		if before := w.seen[p]; !before.IsZero() {
-			w.gaps[p] = max(w.gaps[p], answered.Sub(before))
-		}
-		if answered.After(w.seen[p]) {
-			w.seen[p] = answered
+	for p := range led {
+		switch denied := w.denied[p]; {
+		case led[p]:
+			if !denied.IsZero() {
+				w.gaps[p] = max(w.gaps[p], answered.Sub(denied))
+			}
+			w.leader[p], w.denied[p] = id, time.Time{}
+		case w.leader[p] == id && denied.IsZero():
+			w.denied[p] = asked
 		}
 	}
 }
