@@ -138,9 +138,16 @@ func (ca *campaign) finish() {
 	t.Helper()
 	ca.franz.Finish(t)
 	acked := []*load.Acked{&ca.franz.Acked}
-	for _, p := range ca.programs {
+	for i, p := range ca.programs {
 		p.Finish(t)
 		acked = append(acked, &p.Acked)
+		// See load.StartJava: with most faults none, with a leader that does not know that it is deposed a few batches.
+		if n := p.GivenUp(); n > 0 {
+			t.Logf("producer %d gave up %d records of %d", i+1, n, p.Count())
+			if int64(n) > p.Count()/100 {
+				t.Error("too many")
+			}
+		}
 	}
 	ends := load.EndOffsets(t, ca.Addrs(), "load")
 	ca.group.AwaitEnds(t, ends)

@@ -35,9 +35,10 @@ func parse(value string) (id, error) {
 type Acked struct {
 	mu     sync.Mutex
 	at     map[id]Position
-	all    int32 // every number below was acknowledged
-	end    int32 // no number from here on was
-	failed error // joined; the first few
+	given  map[id]bool // given up by the producer: there or not, but not twice
+	all    int32       // every number below was acknowledged or given up
+	end    int32       // no number from here on was
+	failed error       // joined; the first few
 }
 
 // unknown is the offset that a producer is told when a broker knows that it has a batch, and not any more where.
@@ -56,16 +57,44 @@ func (a *Acked) Add(value string, at Position) {
 		a.at = map[id]Position{}
 	}
 	a.at[i] = at
+	a.settledLocked(i)
+}
+
+// GiveUp notes that a producer does not know what became of a record: it was sent, and not acknowledged in time.
+func (a *Acked) GiveUp(value string) {
+	i, err := parse(value)
+	if err != nil {
+		a.Fail(err)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.given == nil {
+		a.given = map[id]bool{}
+	}
+	a.given[i] = true
+	a.settledLocked(i)
+}
+
+// GivenUp is how many records were given up.
+func (a *Acked) GivenUp() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.given)
+}
+
+func (a *Acked) settledLocked(i id) {
 	a.end = max(a.end, i.n+1)
 	for {
-		if _, ok := a.at[id{i.producer, a.all}]; !ok {
+		next := id{i.producer, a.all}
+		if _, ok := a.at[next]; !ok && !a.given[next] {
 			return
 		}
 		a.all++
 	}
 }
 
-// Fail notes that something was not acknowledged and never will be.
+// Fail notes that something went wrong that must not.
 func (a *Acked) Fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -95,7 +124,7 @@ func (a *Acked) AckedIn(partitions int) error {
 	return nil
 }
 
-// AwaitAcked waits until so many more numbers were acknowledged, and all before them: a producer that is stuck with one partition goes
+// AwaitAcked waits until so many more numbers were acknowledged, and all before them were or were given up: a producer that is stuck with one partition goes
 // on with the others.
 func (a *Acked) AwaitAcked(t *testing.T, more int32) {
 	t.Helper()

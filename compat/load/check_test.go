@@ -62,6 +62,28 @@ func TestCheckOfOffsets(t *testing.T) {
 	}
 }
 
+// What a producer gave up may be there or not, and does not keep it from going on.
+func TestGivenUp(t *testing.T) {
+	var acked Acked
+	acked.Add("1.0", Position{0, 0})
+	acked.GiveUp("1.1")
+	acked.Add("1.3", Position{0, 1})
+	if all, end := acked.progress(); all != 2 || end != 4 {
+		t.Errorf("settled below %d, and something up to %d", all, end)
+	}
+	acked.GiveUp("1.2")
+	if all, _ := acked.progress(); all != 4 || acked.GivenUp() != 2 {
+		t.Errorf("settled below %d, %d given up", all, acked.GivenUp())
+	}
+	var check Check
+	for i, value := range []string{"1.0", "1.3"} {
+		check.Read(Position{0, int64(i)}, value)
+	}
+	expect(t, check.End(&acked), "")
+	check.Read(Position{0, 2}, "1.3")
+	expect(t, check.End(&acked), "1.3 is twice")
+}
+
 func TestCheckOfPartitions(t *testing.T) {
 	var check Check
 	check.Read(Position{0, 0}, "1.1")
