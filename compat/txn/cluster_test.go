@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"gokafka/compat"
-	"gokafka/compat/load"
 	"gokafka/compat/mixed"
 )
 
@@ -83,6 +80,7 @@ func groupCoordinator(t *testing.T, c *mixed.Cluster, group string) int32 {
 
 // The copiers go on while coordinators of transactions and groups, leaders and the copiers themselves are killed.
 func TestClusterCopies(t *testing.T) {
+	together(t)
 	eachCluster(t, func(t *testing.T, c *mixed.Cluster) {
 		k := startCopying(t, c.Addrs(), 3, chosen())
 		k.awaitProgress(200)
@@ -112,6 +110,7 @@ func TestClusterCopies(t *testing.T) {
 
 // A coordinator is killed among many commits, some of which it has begun: another one finishes them, whole.
 func TestClusterCommits(t *testing.T) {
+	together(t)
 	rounds := 2
 	if compat.Full() {
 		rounds = 3 * *txnRounds
@@ -128,31 +127,5 @@ func TestClusterCommits(t *testing.T) {
 		c.StopAll()
 		c.SameLogs("twelve")
 		c.SameLogs("__transaction_state")
-	})
-}
-
-// The only broker is killed among commits: it finishes them when it is back.
-func TestCommits(t *testing.T) {
-	rounds := 2
-	if compat.Full() {
-		rounds = 3 * *txnRounds
-	}
-	compat.Each(t, quick, func(t *testing.T, b compat.Broker) {
-		createTopics(t, kadm.NewClient(load.Client(t, b.Addr())), 12, 1, "twelve")
-		x := transactTo(b.Addr(), "twelve", "id", 12)
-		for i := range rounds {
-			x.awaitMore(t, 20)
-			time.Sleep(rand.N(50 * time.Millisecond))
-			if i%3 == 1 {
-				compat.Restart(t, b)
-				continue
-			}
-			b.Kill()
-			if err := b.Start(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		x.awaitMore(t, 20)
-		x.finish(t)
 	})
 }

@@ -2,10 +2,12 @@ package txn
 
 import (
 	"flag"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gokafka/compat"
 )
@@ -18,29 +20,46 @@ var quick = map[string]string{
 	"group.min.session.timeout.ms":                                "1000",
 }
 
-// All copiers copy while the broker and they themselves are killed: each record is there once, in order, for readers of committed
-// records, whether they look on or come later.
 var txnRounds = flag.Int("rounds", 10, "rounds of faults in the long cases")
 
+// together lets the short cases run at the same time: most of what they do is to wait for sessions and transactions to end.
+func together(t *testing.T) {
+	t.Helper()
+	if !compat.Full() {
+		t.Parallel()
+	}
+}
+
+// All copiers copy while the broker and they themselves are killed: each record is there once, in order, for readers of committed
+// records, whether they look on or come later. Transactions over many partitions, at whose commits the broker is killed, are whole.
 func TestCopies(t *testing.T) {
+	together(t)
 	rounds := 1
 	if compat.Full() {
 		rounds = *txnRounds
 	}
 	compat.Each(t, quick, func(t *testing.T, b compat.Broker) {
 		c := startCopying(t, b.Addr(), 1, chosen())
-		c.awaitProgress(200)
-		for range rounds {
+		createTopics(t, c.admin, 12, 1, "twelve")
+		x := transactTo(b.Addr(), "twelve", "id", 12)
+		for i := range rounds {
+			c.awaitProgress(200)
+			x.awaitMore(t, 20)
+			time.Sleep(rand.N(50 * time.Millisecond))
+			if i%3 == 2 {
+				compat.Restart(t, b)
+				continue
+			}
 			b.Kill()
 			if err := b.Start(); err != nil {
 				t.Fatal(err)
 			}
 			c.awaitProgress(200)
 			c.killCopiers()
-			c.awaitProgress(200)
-			compat.Restart(t, b)
-			c.awaitProgress(200)
 		}
+		c.awaitProgress(200)
+		x.awaitMore(t, 20)
+		x.finish(t)
 		c.finish()
 	})
 }

@@ -57,12 +57,11 @@ var scenes = []scene{
 	{"many partitions", []string{
 		"init a ID 60000 ok", "begin a ok", "send a TOPIC 20 one ok", "commit a ok", "begin a ok", "send a TOPIC 20 two ok", "abort a ok",
 		"begin a ok", "send a TOPIC 20 three ok", "commit a ok", "Holds TOPIC one three", "close a ok"}},
-	{"over a restart", []string{
+	{"over a restart and a kill", []string{
 		"init a ID 60000 ok", "begin a ok", "send a TOPIC 5 one ok", "offsets a GROUP TOPIC 5 ok", "Restart", "send a TOPIC 5 two ok", "commit a ok",
-		"Holds TOPIC one two", "Offset GROUP 5", "begin a ok", "send a TOPIC 5 three ok", "Restart", "abort a ok", "Holds TOPIC one two", "close a ok"}},
-	{"over a kill", []string{
-		"init a ID 60000 ok", "begin a ok", "send a TOPIC 5 one ok", "offsets a GROUP TOPIC 5 ok", "Kill", "send a TOPIC 5 two ok", "commit a ok", "State ID CompleteCommit",
-		"Kill", "Holds TOPIC one two", "Offset GROUP 5", "begin a ok", "send a TOPIC 5 three ok", "abort a ok", "Holds TOPIC one two", "close a ok"}},
+		"Holds TOPIC one two", "Offset GROUP 5", "begin a ok", "send a TOPIC 5 three ok", "offsets a GROUP TOPIC 6 ok", "Kill", "send a TOPIC 5 four ok", "commit a ok",
+		"State ID CompleteCommit", "Holds TOPIC one two three four", "Offset GROUP 6", "begin a ok", "send a TOPIC 5 five ok", "abort a ok",
+		"Holds TOPIC one two three four", "close a ok"}},
 }
 
 // stage is where all performers play at once, on one broker.
@@ -78,6 +77,7 @@ type stage struct {
 
 // Transactions go for every client as they do on Apache: what commits, what aborts, who is fenced, and what is read afterwards.
 func TestScenes(t *testing.T) {
+	together(t)
 	kinds := map[string]map[string]string{}
 	compat.Each(t, quick, func(t *testing.T, b compat.Broker) {
 		s := &stage{t: t, broker: b, admin: kadm.NewClient(load.Client(t, b.Addr())), kinds: map[string]string{}}

@@ -53,6 +53,7 @@ var steps = []struct {
 
 // Apache's tools for transactions print the same about gokafka as about Apache.
 func TestTools(t *testing.T) {
+	together(t)
 	answers := map[string][]string{}
 	own := map[string]string{"transaction.partition.verification.enable": "false", "transaction.state.log.num.partitions": "3"}
 	compat.Each(t, own, func(t *testing.T, b compat.Broker) {
