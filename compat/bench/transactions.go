@@ -47,7 +47,7 @@ func transactions(s settings, t *table) error {
 
 func (s settings) measureCommits(brokers []broker, t *table) error {
 	for _, n := range perTransaction {
-		name := fmt.Sprintf("transactions of %d records", n)
+		name := fmt.Sprintf("transactions, %d records each", n)
 		found, err := s.alternate(brokers, name, func(b broker, round int) (transactional, error) { return commits(b.Addr(), n, round) })
 		if err != nil {
 			return err

