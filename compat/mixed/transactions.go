@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gokafka/compat/load"
-	"gokafka/compat/txn"
+	"gokafka/compat/txn/check"
 )
 
 // Transactions writes numbers to each of three partitions, a transaction for each number, and aborts every third.
@@ -20,7 +20,7 @@ type Transactions struct {
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 	mu       sync.Mutex
-	outcomes []txn.Outcome
+	outcomes []check.Outcome
 }
 
 // Transact begins transactions that go on until Finish.
@@ -67,9 +67,9 @@ func (x *Transactions) transaction(producer *kgo.Client) error {
 			return errors.Join(err, producer.EndTransaction(ctx, kgo.TryAbort))
 		}
 	}
-	end, outcome := kgo.TryCommit, txn.Committed
+	end, outcome := kgo.TryCommit, check.Committed
 	if number%3 == 2 {
-		end, outcome = kgo.TryAbort, txn.Aborted
+		end, outcome = kgo.TryAbort, check.Aborted
 	}
 	if err := producer.EndTransaction(ctx, end); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (x *Transactions) transaction(producer *kgo.Client) error {
 func (x *Transactions) add() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.outcomes = append(x.outcomes, txn.Unknown)
+	x.outcomes = append(x.outcomes, check.Unknown)
 	return len(x.outcomes) - 1
 }
 
@@ -92,7 +92,7 @@ func (x *Transactions) ended() (n int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, o := range x.outcomes {
-		if o != txn.Unknown {
+		if o != check.Unknown {
 			n++
 		}
 	}
@@ -117,14 +117,14 @@ func (x *Transactions) Finish() {
 	x.stop()
 	x.done.Wait()
 	read := x.c.committed(x.topic)
-	if err := txn.CheckAtomic(x.outcomes, 3, read); err != nil {
+	if err := check.Atomic(x.outcomes, 3, read); err != nil {
 		x.c.t.Error(err)
 	}
 	x.c.t.Logf("%d transactions, %d of them ended, %d records committed", len(x.outcomes), x.ended(), len(read))
 }
 
 // committed reads the first three partitions of a topic up to marks that it puts at their ends.
-func (c *Cluster) committed(topic string) (read []txn.Record) {
+func (c *Cluster) committed(topic string) (read []check.Record) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -143,7 +143,7 @@ func (c *Cluster) committed(topic string) (read []txn.Record) {
 				ends++
 				return
 			}
-			read = append(read, txn.Record{Partition: r.Partition, Offset: r.Offset, Value: string(r.Value)})
+			read = append(read, check.Record{Partition: r.Partition, Offset: r.Offset, Value: string(r.Value)})
 		})
 	}
 	return read

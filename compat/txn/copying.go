@@ -15,6 +15,7 @@ import (
 
 	"gokafka/compat"
 	"gokafka/compat/load"
+	"gokafka/compat/txn/check"
 )
 
 const (
@@ -176,10 +177,10 @@ func (c *copying) verify(topic string, counts map[int32]int, total int) {
 	later := readAll(c.t, c.addrs, topic, kgo.ReadCommitted())
 	all := readAll(c.t, c.addrs, topic, kgo.ReadUncommitted())
 	for what, err := range map[string]error{
-		"the reader that looked on": CheckCopy(counts, concurrent),
-		"a later reader":            CheckCopy(counts, later),
-		"both readers":              CheckSame(concurrent, later),
-		"a reader of everything":    CheckWithin(later, all),
+		"the reader that looked on": check.Copy(counts, concurrent),
+		"a later reader":            check.Copy(counts, later),
+		"both readers":              check.Same(concurrent, later),
+		"a reader of everything":    check.Within(later, all),
 	} {
 		if err != nil {
 			c.t.Errorf("%s, %s: %v", topic, what, err)
@@ -230,7 +231,7 @@ func (f *filler) run() {
 }
 
 func (f *filler) send(p int32) {
-	f.client.Produce(context.Background(), &kgo.Record{Partition: p, Value: []byte(Value(p, f.counts[p]))}, func(_ *kgo.Record, err error) {
+	f.client.Produce(context.Background(), &kgo.Record{Partition: p, Value: []byte(check.Value(p, f.counts[p]))}, func(_ *kgo.Record, err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.failed = errors.Join(f.failed, err)

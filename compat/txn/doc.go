@@ -2,7 +2,7 @@
 //
 //   - copiers (Apache's TransactionalMessageCopier, Kafka Streams with exactly_once_v2, franz-go's GroupTransactSession, librdkafka)
 //     copy a topic in transactions that commit what was read, while brokers and copiers are killed. Readers of committed records
-//     must find each record of the input once, in order, whether they look on or come later (CheckCopy and its siblings).
+//     must find each record of the input once, in order, whether they look on or come later (package check).
 //   - performers (the Java client, franz-go, librdkafka) play scenes with two producers of one transactional id: commits, aborts,
 //     fencing, timeouts, restarts of the broker. What succeeds, and how the rest fails, must be the same on both brokers.
 //   - Apache's kafka-transactions and kafka-dump-log print the same about both.

@@ -12,19 +12,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gokafka/compat/load"
+	"gokafka/compat/txn/check"
 )
 
 // reader reads topics from their starts on and keeps what it found.
 type reader struct {
 	client *kgo.Client
 	mu     sync.Mutex
-	found  map[string][]Record // by topic
+	found  map[string][]check.Record // by topic
 }
 
 // read starts a reader that ends with the test.
 func read(t *testing.T, addrs string, level kgo.IsolationLevel, topics ...string) *reader {
 	t.Helper()
-	r := &reader{client: follow(t, addrs, level, topics), found: map[string][]Record{}}
+	r := &reader{client: follow(t, addrs, level, topics), found: map[string][]check.Record{}}
 	done := make(chan struct{})
 	go func() { // ends when the client is closed
 		defer close(done)
@@ -50,13 +51,13 @@ func (r *reader) poll() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fetches.EachRecord(func(k *kgo.Record) {
-		r.found[k.Topic] = append(r.found[k.Topic], Record{k.Partition, k.Offset, string(k.Value)})
+		r.found[k.Topic] = append(r.found[k.Topic], check.Record{Partition: k.Partition, Offset: k.Offset, Value: string(k.Value)})
 	})
 	return !fetches.IsClientClosed()
 }
 
 // of is what the reader has found of a topic, in the order in which it came.
-func (r *reader) of(topic string) []Record {
+func (r *reader) of(topic string) []check.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.found[topic][:len(r.found[topic]):len(r.found[topic])]
@@ -64,7 +65,7 @@ func (r *reader) of(topic string) []Record {
 
 // readAll reads a topic from its start to its end, once no transaction is open in it. The last record of a partition is then a
 // marker, or was not written in a transaction.
-func readAll(t *testing.T, addrs, topic string, level kgo.IsolationLevel) (all []Record) {
+func readAll(t *testing.T, addrs, topic string, level kgo.IsolationLevel) (all []check.Record) {
 	t.Helper()
 	left := ends(t, addrs, topic)
 	c := follow(t, addrs, level, []string{topic}, kgo.KeepControlRecords())
@@ -77,7 +78,7 @@ func readAll(t *testing.T, addrs, topic string, level kgo.IsolationLevel) (all [
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				all = append(all, Record{r.Partition, r.Offset, string(r.Value)})
+				all = append(all, check.Record{Partition: r.Partition, Offset: r.Offset, Value: string(r.Value)})
 			}
 			if r.Offset+1 >= left[r.Partition] {
 				delete(left, r.Partition)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gokafka/compat/txn/check"
 )
 
 // transactor runs transactions without pause, each of which writes its number to every partition of a topic, and keeps what it knows
@@ -20,7 +22,7 @@ type transactor struct {
 	stop, done       chan struct{}
 
 	mu       sync.Mutex
-	outcomes []Outcome
+	outcomes []check.Outcome
 	failed   []string // what went wrong, and where
 }
 
@@ -58,15 +60,15 @@ func (x *transactor) drop() {
 }
 
 // once runs one transaction. Each fifth is aborted.
-func (x *transactor) once(i int) (Outcome, error) {
+func (x *transactor) once(i int) (check.Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := x.connect(ctx); err != nil {
-		return Aborted, err // nothing was written
+		return check.Aborted, err // nothing was written
 	}
 	if err := x.client.BeginTransaction(); err != nil {
 		x.drop()
-		return Aborted, fmt.Errorf("begin: %w", err)
+		return check.Aborted, fmt.Errorf("begin: %w", err)
 	}
 	var all []*kgo.Record
 	for p := range x.partitions {
@@ -77,14 +79,14 @@ func (x *transactor) once(i int) (Outcome, error) {
 	if end := x.client.EndTransaction(ctx, try); end != nil {
 		x.drop()
 		if try == kgo.TryAbort {
-			return Aborted, fmt.Errorf("abort: %w", end) // a new producer, or the coordinator, will do it
+			return check.Aborted, fmt.Errorf("abort: %w", end) // a new producer, or the coordinator, will do it
 		}
-		return Unknown, fmt.Errorf("commit: %w", end)
+		return check.Unknown, fmt.Errorf("commit: %w", end)
 	}
 	if try == kgo.TryAbort {
-		return Aborted, err
+		return check.Aborted, err
 	}
-	return Committed, nil
+	return check.Committed, nil
 }
 
 func (x *transactor) connect(ctx context.Context) error {
@@ -110,7 +112,7 @@ func (x *transactor) count() (committed int, failed []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, o := range x.outcomes {
-		if o == Committed {
+		if o == check.Committed {
 			committed++
 		}
 	}
@@ -135,16 +137,16 @@ func (x *transactor) finish(t *testing.T) {
 	t.Helper()
 	close(x.stop)
 	<-x.done
-	kinds := map[Outcome]int{}
+	kinds := map[check.Outcome]int{}
 	for _, o := range x.outcomes {
 		kinds[o]++
 	}
 	t.Logf("%s: transactions: %v; failures: %q", x.topic, kinds, x.failed)
 	committed := readAll(t, x.addrs, x.topic, kgo.ReadCommitted())
-	if err := CheckAtomic(x.outcomes, int(x.partitions), committed); err != nil {
+	if err := check.Atomic(x.outcomes, int(x.partitions), committed); err != nil {
 		t.Errorf("%s: %v", x.topic, err)
 	}
-	if err := CheckWithin(committed, readAll(t, x.addrs, x.topic, kgo.ReadUncommitted())); err != nil {
+	if err := check.Within(committed, readAll(t, x.addrs, x.topic, kgo.ReadUncommitted())); err != nil {
 		t.Errorf("%s: %v", x.topic, err)
 	}
 }

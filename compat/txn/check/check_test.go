@@ -1,4 +1,4 @@
-package txn
+package check
 
 import (
 	"slices"
@@ -31,8 +31,8 @@ func doubled(all []Record) []Record {
 	return append(all, again)
 }
 
-func TestCheckCopy(t *testing.T) {
-	if err := CheckCopy(counts, copied()); err != nil {
+func TestCopy(t *testing.T) {
+	if err := Copy(counts, copied()); err != nil {
 		t.Fatal(err)
 	}
 	for name, fault := range map[string]struct {
@@ -49,7 +49,7 @@ func TestCheckCopy(t *testing.T) {
 		"of another":       {func(a []Record) []Record { a[6].Value = Value(1, 3); return a }, "another partition"},
 		"aborted, visible": {func(a []Record) []Record { a[6].Value = "aborted"; return a }, "foreign"},
 	} {
-		t.Run(name, func(t *testing.T) { caught(t, CheckCopy(counts, fault.plant(copied())), fault.says) })
+		t.Run(name, func(t *testing.T) { caught(t, Copy(counts, fault.plant(copied())), fault.says) })
 	}
 }
 
@@ -60,9 +60,9 @@ func caught(t *testing.T, err error, says string) {
 	}
 }
 
-func TestCheckSame(t *testing.T) {
+func TestSame(t *testing.T) {
 	other := byPartition(copied())
-	if err := CheckSame(copied(), append(other[1], other[0]...)); err != nil {
+	if err := Same(copied(), append(other[1], other[0]...)); err != nil {
 		t.Fatalf("the order among partitions is of no matter: %v", err)
 	}
 	for name, plant := range map[string]func([]Record) []Record{
@@ -73,19 +73,19 @@ func TestCheckSame(t *testing.T) {
 		"nothing":      func([]Record) []Record { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if CheckSame(copied(), plant(copied())) == nil || CheckSame(plant(copied()), copied()) == nil {
+			if Same(copied(), plant(copied())) == nil || Same(plant(copied()), copied()) == nil {
 				t.Error("planted fault not caught")
 			}
 		})
 	}
 }
 
-func TestCheckWithin(t *testing.T) {
-	if err := CheckWithin(slices.Delete(copied(), 3, 6), copied()); err != nil {
+func TestWithin(t *testing.T) {
+	if err := Within(slices.Delete(copied(), 3, 6), copied()); err != nil {
 		t.Fatal(err)
 	}
-	caught(t, CheckWithin(copied(), slices.Delete(copied(), 3, 4)), "committed records only")
-	caught(t, CheckWithin(swapped(copied()), copied()), "committed records only")
+	caught(t, Within(copied(), slices.Delete(copied(), 3, 4)), "committed records only")
+	caught(t, Within(swapped(copied()), copied()), "committed records only")
 }
 
 // atomic are transactions 0 (committed), 1 (aborted), 2 (unknown, and in) and 3 (unknown, and out) in three partitions.
@@ -96,9 +96,9 @@ func atomic() (outcomes []Outcome, all []Record) {
 	return []Outcome{Committed, Aborted, Unknown, Unknown}, all
 }
 
-func TestCheckAtomic(t *testing.T) {
+func TestAtomic(t *testing.T) {
 	outcomes, all := atomic()
-	if err := CheckAtomic(outcomes, 3, all); err != nil {
+	if err := Atomic(outcomes, 3, all); err != nil {
 		t.Fatal(err)
 	}
 	for name, fault := range map[string]struct {
@@ -114,7 +114,7 @@ func TestCheckAtomic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcomes, all := atomic()
-			caught(t, CheckAtomic(outcomes, 3, fault.plant(all)), fault.says)
+			caught(t, Atomic(outcomes, 3, fault.plant(all)), fault.says)
 		})
 	}
 }

@@ -1,4 +1,5 @@
-package txn
+// Package check says what is wrong with what readers found of transactions.
+package check
 
 import (
 	"fmt"
@@ -15,9 +16,9 @@ type Record struct {
 // Value is what the record with this number holds in a partition of the input.
 func Value(partition int32, number int) string { return fmt.Sprintf("%d-%d", partition, number) }
 
-// CheckCopy looks at what a reader of committed records found in a copy, in the order in which it came: each partition must
+// Copy looks at what a reader of committed records found in a copy, in the order in which it came: each partition must
 // hold all the numbers of the same partition of the input, counts of them, once and in order.
-func CheckCopy(counts map[int32]int, got []Record) error {
+func Copy(counts map[int32]int, got []Record) error {
 	next := map[int32]int{}
 	if err := checkOffsets(got); err != nil {
 		return err
@@ -59,8 +60,8 @@ func checkOffsets(got []Record) error {
 	return nil
 }
 
-// CheckSame compares what two readers of committed records found, partition by partition.
-func CheckSame(a, b []Record) error {
+// Same compares what two readers of committed records found, partition by partition.
+func Same(a, b []Record) error {
 	one, other := byPartition(a), byPartition(b)
 	for p, records := range one {
 		for i, r := range records {
@@ -86,8 +87,8 @@ func byPartition(all []Record) map[int32][]Record {
 	return out
 }
 
-// CheckWithin checks that a reader of everything has seen each committed record where a reader of committed records did.
-func CheckWithin(committed, all []Record) error {
+// Within checks that a reader of everything has seen each committed record where a reader of committed records did.
+func Within(committed, all []Record) error {
 	have := map[Record]bool{}
 	for _, r := range all {
 		have[r] = true
@@ -110,9 +111,9 @@ const (
 	Aborted
 )
 
-// CheckAtomic looks at transactions that wrote their number to each of a number of partitions: the committed ones are in all of
+// Atomic looks at transactions that wrote their number to each of a number of partitions: the committed ones are in all of
 // them, the aborted ones in none, those whose outcome is unknown in all or in none; once each, and in the same order everywhere.
-func CheckAtomic(outcomes []Outcome, partitions int, got []Record) error {
+func Atomic(outcomes []Outcome, partitions int, got []Record) error {
 	if err := checkOffsets(got); err != nil {
 		return err
 	}
