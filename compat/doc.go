@@ -10,6 +10,7 @@
 //	wire/        the same frames to both, the answers compared field by field, for every API and version
 //	clients/     stock clients of five languages: order, groups, restarts, admin calls
 //	durability/  kill -9 under load, data directories carried between the two brokers, a million lines there and back
+//	abuse/       what no client does, and how much memory the broker takes for it
 //	txn/         transactions: exactly once under kills, fencing, Apache's tools for them
 //	load/        a load whose acknowledged records are known, and checked
 //	mixed/       both kinds in one cluster, and by turns on one directory
