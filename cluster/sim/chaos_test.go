@@ -17,14 +17,15 @@ import (
 // scenario is what a seed plays: a cluster, its clients, and what befalls it.
 type scenario struct {
 	*world
-	topics    []*topic
-	producers []*producer
-	consumers []*consumer
-	config    *log.Config
-	powerCuts bool // disks lose what is not synced, and everything is synced
-	usual     weather
-	calm      bool // the faults are over
-	made      int  // topics
+	topics      []*topic
+	producers   []*producer
+	transactors []*transactor
+	consumers   []*consumer
+	config      *log.Config
+	powerCuts   bool // disks lose what is not synced, and everything is synced
+	usual       weather
+	calm        bool // the faults are over
+	made        int  // topics
 }
 
 const (
@@ -101,7 +102,8 @@ func (s *scenario) newTopic() {
 			}
 			s.producers = append(s.producers, p)
 		}
-		s.consumers = append(s.consumers, &consumer{w: s.world, topic: t, partition: n})
+		s.transactors = append(s.transactors, &transactor{w: s.world, number: len(s.transactors), topic: t, partition: n})
+		s.consumers = append(s.consumers, &consumer{w: s.world, topic: t, partition: n}, &consumer{w: s.world, topic: t, partition: n, decided: true})
 	}
 }
 
@@ -128,6 +130,11 @@ func (s *scenario) client() {
 	for _, p := range s.producers {
 		if s.chance(0.7) {
 			p.tick()
+		}
+	}
+	for _, x := range s.transactors {
+		if s.chance(0.7) {
+			x.tick(false)
 		}
 	}
 	for _, c := range s.consumers {
@@ -340,6 +347,11 @@ func (s *scenario) finishClients() {
 				p.tick()
 			}
 		}
+		for _, x := range s.transactors {
+			if x.open() {
+				x.tick(true)
+			}
+		}
 		for _, c := range s.consumers {
 			c.tick()
 		}
@@ -352,6 +364,11 @@ func (s *scenario) unrest() string {
 	for _, p := range s.producers {
 		if !p.topic.deleted && p.batch != nil {
 			return fmt.Sprintf("producer %d has no answer", p.number)
+		}
+	}
+	for _, x := range s.transactors {
+		if !x.topic.deleted && x.open() {
+			return fmt.Sprintf("transactor %d is not done", x.number)
 		}
 	}
 	for _, k := range s.check.keys {

@@ -12,10 +12,12 @@ import (
 
 // entry is one record of a log.
 type entry struct {
-	offset     int64
-	epoch      int32
-	value      string
-	idempotent bool
+	offset        int64
+	epoch         int32
+	value         string // of a control record what it says
+	pid           int64
+	transactional bool
+	control       bool
 }
 
 // key names a partition of one topic; a topic that is made anew under the same name is another.
@@ -235,7 +237,7 @@ func (c *checker) leader(id cluster.BrokerID, k key, h *history) {
 
 func (c *checker) commit(h *history, entries []entry) {
 	for _, e := range entries {
-		if before, ok := h.at[e.value]; ok && e.idempotent {
+		if before, ok := h.at[e.value]; ok && once(e.value) {
 			c.w.breaks("%v: %q of an idempotent producer is at %d and at %d", h.tp, e.value, before, e.offset)
 		}
 		h.at[e.value] = e.offset

@@ -97,9 +97,19 @@ func pick[T any](w *world, of []T) T { return of[w.rnd.IntN(len(of))] }
 
 // produce sends a batch to a broker, and tells the world's goroutine what became of it.
 func (w *world) produce(to cluster.BrokerID, tp protocol.TopicPartition, batch []byte, acks int16, text string, done func(produced)) {
+	q := request{from: clients, to: to, text: fmt.Sprintf("client>%d Produce %v acks=%d %s", to, tp, acks, text), again: true, timeout: clientTimeout}
+	w.send(q, done, func(l *life) produced { return l.append(tp, slices.Clone(batch), acks, log.AppendOptions{}) })
+}
+
+// produceWith is produce with acks=all and more to say.
+func (w *world) produceWith(to cluster.BrokerID, tp protocol.TopicPartition, batch []byte, o log.AppendOptions, text string, done func(produced)) {
+	q := request{from: clients, to: to, text: fmt.Sprintf("client>%d Produce %v in transaction %s", to, tp, text), again: true, timeout: clientTimeout}
+	w.send(q, done, func(l *life) produced { return l.append(tp, slices.Clone(batch), replica.AcksAll, o) })
+}
+
+func (w *world) send(q request, done func(produced), serve func(*life) produced) {
 	w.clients.Go(func() {
-		q := request{from: clients, to: to, text: fmt.Sprintf("client>%d Produce %v acks=%d %s", to, tp, acks, text), again: true, timeout: clientTimeout}
-		r, err := call(context.Background(), w, q, func(l *life) (produced, error) { return l.append(tp, slices.Clone(batch), acks), nil })
+		r, err := call(context.Background(), w, q, func(l *life) (produced, error) { return serve(l), nil })
 		if err != nil {
 			r = produced{-1, err, nil}
 		}
@@ -115,8 +125,13 @@ func (w *world) produce(to cluster.BrokerID, tp protocol.TopicPartition, batch [
 }
 
 // append serves a produce request.
-func (l *life) append(tp protocol.TopicPartition, batch []byte, acks int16) produced {
-	a, err := l.replicas.Append(tp, batch, acks, log.AppendOptions{})
+func (l *life) append(tp protocol.TopicPartition, batch []byte, acks int16, o log.AppendOptions) produced {
+	if l.w.seams.append != nil {
+		if batch = l.w.seams.append(l, batch); batch == nil {
+			return produced{-1, nil, l}
+		}
+	}
+	a, err := l.replicas.Append(tp, batch, acks, o)
 	r := produced{a.FirstOffset, wire(err), l}
 	if err != nil || acks != replica.AcksAll || a.Committed {
 		return r
@@ -176,12 +191,20 @@ func (p *producer) next() {
 	var records []protocol.Record
 	for range 1 + p.w.rnd.IntN(batchMax) {
 		p.made++
-		p.values = append(p.values, fmt.Sprintf("p%d-%d", p.number, p.made))
+		p.values = append(p.values, fmt.Sprintf("%s%d-%d", p.kind(), p.number, p.made))
 		records = append(records, protocol.Record{Timestamp: time.Now().UnixMilli(), Value: []byte(p.values[len(p.values)-1])})
 	}
 	var err error
 	p.batch, err = protocol.AppendBatch(nil, o, records...)
 	p.w.must(err)
+}
+
+// kind begins the producer's values.
+func (p *producer) kind() string {
+	if p.idempotent {
+		return "i"
+	}
+	return "p"
 }
 
 // answered takes the answer. An idempotent producer repeats what it has no good answer to; the others give it up, whether it is in the log or not.
@@ -210,6 +233,7 @@ type consumer struct {
 	w         *world
 	topic     *topic
 	partition int32
+	decided   bool // wants what is decided only
 	at        place
 	position  int64
 	waiting   bool
@@ -218,6 +242,7 @@ type consumer struct {
 // read is what a fetch brought.
 type read struct {
 	records []byte
+	aborted []log.AbortedTransaction
 	err     error
 }
 
@@ -230,10 +255,13 @@ func (c *consumer) tick() {
 		return
 	}
 	c.waiting = true
-	position, id, at := c.position, c.topic.id, c.at
+	position, id, at, bound := c.position, c.topic.id, c.at, c.w.seams.bound
+	if c.decided {
+		bound = c.w.seams.decided
+	}
 	c.w.clients.Go(func() {
-		q := request{from: clients, to: at.leader, text: fmt.Sprintf("client>%d Fetch %v@%d", at.leader, tp, position), again: true, timeout: clientTimeout}
-		r, err := call(context.Background(), c.w, q, func(l *life) (read, error) { return l.read(tp, id, at.epoch, position), nil })
+		q := request{from: clients, to: at.leader, text: fmt.Sprintf("client>%d Fetch %v@%d decided=%v", at.leader, tp, position, c.decided), again: true, timeout: clientTimeout}
+		r, err := call(context.Background(), c.w, q, func(l *life) (read, error) { return l.read(tp, id, at.epoch, position, bound), nil })
 		if err != nil {
 			r.err = err
 		}
@@ -242,12 +270,13 @@ func (c *consumer) tick() {
 }
 
 // read serves a consumer.
-func (l *life) read(tp protocol.TopicPartition, id protocol.TopicID, epoch cluster.LeaderEpoch, position int64) (r read) {
-	f := replica.FetchParams{ReplicaID: -1, BrokerEpoch: -1, Bound: l.w.seams.bound, LeaderOnly: true, BytesMin: 1, BytesMax: 1 << 20}
+func (l *life) read(tp protocol.TopicPartition, id protocol.TopicID, epoch cluster.LeaderEpoch, position int64, bound log.Bound) (r read) {
+	f := replica.FetchParams{ReplicaID: -1, BrokerEpoch: -1, Bound: bound, LeaderOnly: true, BytesMin: 1, BytesMax: 1 << 20}
 	parts := []replica.FetchPartition{{TopicPartition: tp, TopicID: id, Offset: position, LogStart: -1, BytesMax: 1 << 20, LeaderEpoch: epoch, LastFetchedEpoch: cluster.NoEpoch}}
 	got := &l.replicas.Fetch(l.ctx, &f, parts, nil)[0]
 	defer got.Release()
 	if r.err = wire(got.Err); r.err == nil && got.Records != nil {
+		r.aborted = slices.Clone(got.Aborted)
 		r.records = make([]byte, got.Records.Len())
 		_, err := got.Records.ReadAt(r.records, 0)
 		r.err = wire(err)
@@ -270,6 +299,13 @@ func (c *consumer) answered(r read) {
 		c.w.breaks("%v: a consumer at offset %d: %v", h.tp, c.position, err)
 	}
 	c.w.check.consumed(k, entries)
+	if c.decided {
+		if c.w.seams.aborted != nil {
+			r.aborted = c.w.seams.aborted(r.aborted)
+		}
+		delivered, skipped := decided(entries, r.aborted)
+		c.w.check.readDecided(k, delivered, skipped)
+	}
 	c.w.read += len(entries)
 	c.position += int64(len(entries))
 }
@@ -294,8 +330,23 @@ func entriesFrom(offset int64, b []byte) ([]entry, error) {
 			if r.Offset != offset+int64(len(entries)) {
 				return nil, fmt.Errorf("offset %d follows %d", r.Offset, offset+int64(len(entries))-1)
 			}
-			entries = append(entries, entry{r.Offset, batch.LeaderEpoch(), string(r.Value), batch.HasProducerID()})
+			e := entry{r.Offset, batch.LeaderEpoch(), string(r.Value), batch.ProducerID(), batch.Transactional(), batch.Control()}
+			if e.control {
+				e.value = markerText(r)
+			}
+			entries = append(entries, e)
 		}
 	}
 	return entries, nil
+}
+
+func markerText(r *protocol.Record) string {
+	m, err := protocol.ParseMarker(r)
+	switch {
+	case err != nil:
+		return err.Error()
+	case m.Type == protocol.MarkerCommit:
+		return committedMarker
+	}
+	return "ABORT"
 }

@@ -22,8 +22,15 @@
 //
 // After each step: one leader in each epoch, epochs only grow, a leader is in its ISR and elected from the one before, offsets are dense; what a
 // leader's high watermark passed never changes, all members of the ISR that are up have it, no replica's own high watermark passes something
-// else; what is acknowledged by all in-sync replicas is below the high watermark, what a consumer reads is too; an idempotent producer's record is there once. At the end
-// the faults stop, and everything must come to rest: replicas equal and in sync, every request answered.
+// else; what is acknowledged by all in-sync replicas is below the high watermark, what a consumer reads is too; an idempotent producer's record is
+// there once; the end of a transaction is in the log when it is acknowledged, and who reads decided records gets those of committed transactions and no
+// others. At the end the faults stop, and everything must come to rest: replicas equal and in sync, every request answered, every record read.
 //
 // A check that never fails proves nothing, so some faults of design are planted between the parts (seams), and the seeds must find each.
+//
+// # What is not
+//
+// Sockets, frames and fetch sessions: requests travel as the values that cluster/peer makes of them. Handlers, groups, the transaction coordinator
+// (its markers are written by the clients here), retention and compaction. A broker has one log directory. Disks lose unsynced writes only in runs where
+// every append is synced, because Kafka promises nothing for the others; the dialogues have some of those.
 package sim

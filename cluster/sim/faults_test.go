@@ -11,6 +11,7 @@ import (
 	"gokafka/cluster"
 	"gokafka/cluster/replica"
 	"gokafka/log"
+	"gokafka/protocol"
 )
 
 // plants are faults of design, each of which some seed must find. They sit between the parts, in what one tells another.
@@ -36,6 +37,36 @@ var plants = map[string]func(*scenario){
 	"the ISR grows by followers that lack the start of the epoch": func(s *scenario) { s.seams.led = inviteAll },
 	"leaders are elected from outside of the ISR":                 func(s *scenario) { s.seams.unclean = true },
 	"consumers read what is not committed":                        func(s *scenario) { s.seams.bound = log.ToLogEnd },
+	"consumers of decided records read open transactions":         func(s *scenario) { s.seams.decided = log.ToHighWatermark },
+	"aborted transactions are not told": func(s *scenario) {
+		s.seams.aborted = func([]log.AbortedTransaction) []log.AbortedTransaction { return nil }
+	},
+	"the end of a transaction is answered and not written": func(s *scenario) { s.seams.append = loseMarkers },
+	"a broker that starts again does not know producers":   func(s *scenario) { s.seams.append = forgetProducers },
+}
+
+// loseMarkers loses one in three.
+func loseMarkers(_ *life, records []byte) []byte {
+	if b := protocol.Batch(records); b.Control() && b.ProducerEpoch()%3 == 2 {
+		return nil
+	}
+	return records
+}
+
+// forgetProducers has the brokers of a second life take what idempotent producers repeat for something new.
+func forgetProducers(l *life, records []byte) []byte {
+	b := protocol.Batch(records)
+	if l.number == 1 || b.Transactional() || !b.HasProducerID() {
+		return records
+	}
+	var anonymous []protocol.Record
+	for r, err := range protocol.Records(b) {
+		l.w.must(err)
+		anonymous = append(anonymous, protocol.Record{Timestamp: r.Timestamp, Value: slices.Clone(r.Value)})
+	}
+	records, err := protocol.AppendBatch(nil, protocol.BatchOptions{}, anonymous...)
+	l.w.must(err)
+	return records
 }
 
 // inviteAll proposes all assigned replicas for the ISR as soon as a broker leads.

@@ -21,9 +21,9 @@ var fixedSeeds = []uint64{1, 2, 3, 4, 5, 6}
 
 // outcome is what a run came to.
 type outcome struct {
-	broken      error
-	trace       string
-	acked, read int
+	broken             error
+	trace              string
+	acked, read, ended int
 }
 
 // simulate plays a seed. plant puts faults of design in, if it is not nil.
@@ -36,7 +36,7 @@ func simulate(t *testing.T, seed uint64, steps int, plant func(*scenario)) (o ou
 		s.play(steps)
 		s.heal()
 		s.close()
-		o = outcome{s.broken, s.trace.String(), s.acked, s.read}
+		o = outcome{s.broken, s.trace.String(), s.acked, s.read, s.ended}
 	})
 	return o
 }
@@ -52,8 +52,8 @@ func TestSimulation(t *testing.T) {
 			if o.broken != nil {
 				t.Fatalf("%v\nsay go test ./cluster/sim -run TestSimulation -seed=%d -steps=%d -trace", o.broken, seed, *stepsFlag)
 			}
-			if o.acked == 0 || o.read == 0 {
-				t.Errorf("%d batches acknowledged, %d records read", o.acked, o.read)
+			if o.acked == 0 || o.read == 0 || o.ended == 0 {
+				t.Errorf("%d batches acknowledged, %d records read, %d transactions ended", o.acked, o.read, o.ended)
 			}
 		})
 	}

@@ -28,18 +28,18 @@ type world struct {
 	events eventQueue
 	number int // of the last event
 
-	network     network
-	tree        *metastore.Embedded
-	tools       *metastore.Session // neither cut nor slow
-	admin       *metastore.Store   // over it
-	brokers     map[cluster.BrokerID]*broker
-	ids         []cluster.BrokerID
-	configs     map[string]*log.Config
-	logger      zerolog.Logger
-	leaving     sync.WaitGroup // brokers that stop
-	clients     sync.WaitGroup // requests of clients
-	acked, read int            // batches and records, so that a run that did nothing is noticed
-	stored      bool           // something was done at the store since the last check
+	network            network
+	tree               *metastore.Embedded
+	tools              *metastore.Session // neither cut nor slow
+	admin              *metastore.Store   // over it
+	brokers            map[cluster.BrokerID]*broker
+	ids                []cluster.BrokerID
+	configs            map[string]*log.Config
+	logger             zerolog.Logger
+	leaving            sync.WaitGroup // brokers that stop
+	clients            sync.WaitGroup // requests of clients
+	acked, read, ended int            // batches, records and transactions, so that a run that did nothing is noticed
+	stored             bool           // something was done at the store since the last check
 
 	mu      sync.Mutex
 	reports []report // what goroutines want the world to do
@@ -58,13 +58,16 @@ type seams struct {
 	led     func(*life, *cluster.LeaderAndISRRequest)               // after a broker took its roles
 	acked   func(appended produced, await func() produced) produced // instead of waiting for acks
 	bound   log.Bound                                               // up to which consumers read
+	decided log.Bound                                               // up to which consumers of decided records read
+	append  func(*life, []byte) []byte                              // changes what is produced; nil: it is not, and answered
+	aborted func([]log.AbortedTransaction) []log.AbortedTransaction // changes what a consumer is told
 	unclean bool                                                    // the controller elects from outside of the ISR
 }
 
 func newWorld(seed uint64, brokers int) *world {
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 1)), began: time.Now(), network: newNetwork(), brokers: map[cluster.BrokerID]*broker{},
 		configs: map[string]*log.Config{}, logger: zerolog.Nop()}
-	w.seams.bound = log.ToHighWatermark
+	w.seams.bound, w.seams.decided = log.ToHighWatermark, log.ToLastStable
 	var err error
 	w.tree, err = metastore.OpenEmbedded("")
 	w.must(err)
