@@ -1,7 +1,10 @@
 package mixed
 
 import (
+	"context"
+	"fmt"
 	"maps"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,7 +23,7 @@ func TestRollingReplacement(t *testing.T) {
 	c.Create("load", everywhere...)
 	l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond, smallBatches)
 	g := c.Consume("load", "g", 3)
-	l.AwaitAcked(t, 2000)
+	c.awaitSegments("load-*")
 	for range rounds {
 		for _, kind := range []Kind{Gokafka, Apache} {
 			for _, id := range c.IDs() {
@@ -36,6 +39,24 @@ func TestRollingReplacement(t *testing.T) {
 	c.SameLogs("load")
 	for _, id := range c.IDs() {
 		c.Dump(id)
+	}
+}
+
+// awaitSegments waits until every node has complete segments of some partitions.
+func (c *Cluster) awaitSegments(partitions string) {
+	c.t.Helper()
+	for _, id := range c.IDs() {
+		c.await(fmt.Sprintf("segments of node %d", id), func(context.Context) error {
+			dirs, err := filepath.Glob(filepath.Join(c.Nodes[id].Dir(), partitions))
+			if err != nil {
+				return err
+			}
+			segments, err := filepath.Glob(filepath.Join(c.Nodes[id].Dir(), partitions, "*.log"))
+			if err == nil && len(segments) <= len(dirs) {
+				err = fmt.Errorf("%d of %d partitions", len(segments), len(dirs))
+			}
+			return err
+		})
 	}
 }
 
