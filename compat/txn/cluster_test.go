@@ -102,7 +102,7 @@ func TestClusterCopies(t *testing.T) {
 		}
 		k.finish()
 		c.StopAll()
-		for _, topic := range append(everything, output(victim)) {
+		for _, topic := range []string{input, output(victim), "__transaction_state"} { // members of groups are buried while the nodes stop
 			c.SameLogs(topic)
 		}
 	})

@@ -16,5 +16,6 @@
 //	    send P TOPIC N VALUE                a record to each of the first N partitions; waits for the acknowledgements
 //	    offsets P GROUP TOPIC OFFSET        of partition 0
 //
-// With -full the copying goes on for -rounds rounds of faults.
+// Short, each case runs on one broker of each kind and on three of gokafka. With -full there are -rounds rounds of faults, and clusters of
+// Apache and of both kinds as well (which COMPAT_BROKERS=apache and =mixed ask for at any time).
 package txn
