@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"gokafka/compat/apache"
 	"gokafka/compat/cache"
@@ -89,22 +90,28 @@ func run(dir, name string, args ...string) error {
 
 func goDriver(library string) func() ([]string, error) {
 	return func() ([]string, error) {
-		root, err := cache.Root()
-		if err != nil {
-			return nil, err
-		}
-		here, err := os.Getwd()
-		if err != nil {
-			return nil, err
-		}
-		bin := filepath.Join(root, "bin", "driver-"+cache.Key(here))
-		fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: another test may be running the former one
-		if err := run(".", "go", "build", "-o", fresh, "gokafka/compat/cmd/driver"); err != nil {
-			return nil, err
-		}
-		return []string{bin, library}, os.Rename(fresh, bin)
+		bin, err := buildDriver()
+		return []string{bin, library}, err
 	}
 }
+
+// buildDriver builds the driver of the Go libraries, once for all of them.
+var buildDriver = sync.OnceValues(func() (string, error) {
+	root, err := cache.Root()
+	if err != nil {
+		return "", err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(root, "bin", "driver-"+cache.Key(here))
+	fresh := fmt.Sprintf("%s.%d", bin, os.Getpid()) // renamed when complete: another test may be running the former one
+	if err := run(".", "go", "build", "-o", fresh, "gokafka/compat/cmd/driver"); err != nil {
+		return "", err
+	}
+	return bin, os.Rename(fresh, bin)
+})
 
 // kcat comes with the system; there is nothing to build it from here.
 func kcat() ([]string, error) {
