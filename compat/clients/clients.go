@@ -33,23 +33,26 @@ type Client struct {
 	Name   string
 	Codecs []string // what it can compress with; the first is used when there is time for one only
 	Admin  bool     // whether it has admin calls
+	// Forgets says that it may come out of two joins in a row holding nothing, although the group gave it everything, and stays so. It was
+	// seen on Apache Kafka that had just restarted: the fault is the client's.
+	Forgets bool
 	// command is the program and the arguments that come before the command; it installs what is missing.
 	command func() ([]string, error)
 }
 
 // All are the clients, in the order of the tests.
 var All = []Client{
-	{"franz-go", all("snappy"), true, goDriver("franz")},
-	{"sarama", all("zstd"), true, goDriver("sarama")},
-	{"segmentio", all("gzip"), true, goDriver("segmentio")},
-	{"kcat", all("snappy"), false, kcat},
-	{"librdkafka", all("lz4"), true, python("librdkafka")},
-	{"kafka-python", []string{"gzip", "none"}, true, python("kafka-python")},
-	{"aiokafka", []string{"gzip", "none"}, true, python("aiokafka")},
-	{"kafkajs", []string{"gzip", "none"}, true, node},
-	{"java-3.9", all("zstd"), true, java(apache.Version, "new")},
-	{"java-4", all("lz4"), true, java("4.4.0", "new")},
-	{"java-0.10", []string{"gzip", "snappy", "lz4", "none"}, false, java("0.10.2.2", "old")},
+	{Name: "franz-go", Codecs: all("snappy"), Admin: true, command: goDriver("franz")},
+	{Name: "sarama", Codecs: all("zstd"), Admin: true, command: goDriver("sarama")},
+	{Name: "segmentio", Codecs: all("gzip"), Admin: true, command: goDriver("segmentio")},
+	{Name: "kcat", Codecs: all("snappy"), command: kcat},
+	{Name: "librdkafka", Codecs: all("lz4"), Admin: true, command: python("librdkafka")},
+	{Name: "kafka-python", Codecs: []string{"gzip", "none"}, Admin: true, Forgets: true, command: python("kafka-python")},
+	{Name: "aiokafka", Codecs: []string{"gzip", "none"}, Admin: true, command: python("aiokafka")},
+	{Name: "kafkajs", Codecs: []string{"gzip", "none"}, Admin: true, command: node},
+	{Name: "java-3.9", Codecs: all("zstd"), Admin: true, command: java(apache.Version, "new")},
+	{Name: "java-4", Codecs: all("lz4"), Admin: true, command: java("4.4.0", "new")},
+	{Name: "java-0.10", Codecs: []string{"gzip", "snappy", "lz4", "none"}, command: java("0.10.2.2", "old")},
 }
 
 // all are the codecs, that one first.

@@ -31,13 +31,12 @@ func transact(t *testing.T, producer *kgo.Client, value string, commit kgo.Trans
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if err := producer.BeginTransaction(); err != nil {
-		t.Fatal(value, err)
-	}
-	for partition := range int32(3) {
-		r := &kgo.Record{Topic: "out", Partition: partition, Value: []byte(value)}
-		if err := producer.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(value, err)
+	for err := write(ctx, producer, value); err != nil; err = write(ctx, producer, value) {
+		t.Logf("%s: %v", value, err)
+		for err := producer.EndTransaction(ctx, kgo.TryAbort); err != nil; err = producer.EndTransaction(ctx, kgo.TryAbort) {
+			if ctx.Err() != nil {
+				t.Fatal(value, err)
+			}
 		}
 	}
 	ended := make(chan error, 1)
@@ -46,6 +45,21 @@ func transact(t *testing.T, producer *kgo.Client, value string, commit kgo.Trans
 	if err := <-ended; err != nil {
 		t.Fatal(value, err)
 	}
+}
+
+// write begins a transaction and writes to each partition. The client gives up at once when brokers tell it different things about a
+// coordinator that has just gone; what it wrote is to be aborted then.
+func write(ctx context.Context, producer *kgo.Client, value string) error {
+	if err := producer.BeginTransaction(); err != nil {
+		return err
+	}
+	for partition := range int32(3) {
+		r := &kgo.Record{Topic: "out", Partition: partition, Value: []byte(value)}
+		if err := producer.ProduceSync(ctx, r).FirstErr(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // committed reads each partition up to the record that ends it.
