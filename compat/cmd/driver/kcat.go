@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -41,7 +42,10 @@ func (k kcat) consume(count int) error {
 func (k kcat) group(name string, stopped <-chan struct{}) error {
 	cmd := exec.Command("kcat", "-b", k.address, "-X", "session.timeout.ms=10000", "-X", "heartbeat.interval.ms=500", "-X", "auto.offset.reset=earliest",
 		"-X", "auto.commit.interval.ms=100", "-u", "-f", format, "-G", name, k.topic)
-	cmd.Stdout = os.Stdout
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err
@@ -49,6 +53,12 @@ func (k kcat) group(name string, stopped <-chan struct{}) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	var records sync.WaitGroup
+	records.Go(func() { // whole lines, so that none ends up within another
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			say(lines.Text())
+		}
+	})
 	go func() { // ends when stdin does, as the whole process
 		<-stopped
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -58,6 +68,7 @@ func (k kcat) group(name string, stopped <-chan struct{}) error {
 			assigned(partitions(list))
 		}
 	}
+	records.Wait()
 	err = cmd.Wait()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return nil // kcat ends with a code after a signal
