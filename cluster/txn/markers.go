@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,10 +158,12 @@ func (m *Markers) send(r *route) {
 	}
 }
 
-// take returns what to send next, and nothing when the sender may go.
+// take returns what to send next, and nothing when the sender may go. What a coordinator that has ended left is dropped: its successor,
+// which may be here, has the same markers on their way, and Apache never answers a request that names a partition of a producer twice.
 func (m *Markers) take(r *route) []parcel {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	r.queue = slices.DeleteFunc(r.queue, func(p parcel) bool { return p.ctx.Err() != nil })
 	n := min(len(r.queue), markersMax)
 	parcels := r.queue[:n:n]
 	r.queue = r.queue[n:]

@@ -1,0 +1,50 @@
+package txn
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"gokafka/cluster"
+	"gokafka/protocol"
+)
+
+// slowLeader takes one request after the other, each when it is let.
+type slowLeader struct {
+	requests chan []cluster.TxnMarker
+	devNull
+}
+
+func (l slowLeader) WriteTxnMarkers(ctx context.Context, markers []cluster.TxnMarker) ([][]error, error) {
+	select {
+	case l.requests <- markers:
+	case <-ctx.Done():
+	}
+	return l.devNull.WriteTxnMarkers(ctx, markers)
+}
+
+// A coordinator ends while its markers wait for a leader that is busy, and its successor has the same ones: they go out once.
+func TestMarkersOfEndedCoordinatorsAreDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tp := protocol.TopicPartition{Topic: "t"}
+		image, _ := cluster.NewMetadata("").With(&cluster.UpdateMetadataRequest{LiveBrokers: []cluster.Broker{{ID: 1}},
+			States: []cluster.PartitionState{{TopicPartition: tp, LeaderAndISR: cluster.LeaderAndISR{Leader: 1}}}})
+		leader := slowLeader{requests: make(chan []cluster.TxnMarker)}
+		markers := NewMarkers(MarkersOptions{Image: func() *cluster.Metadata { return image }, Dial: func(cluster.BrokerID) MarkerWriter { return leader }})
+		defer markers.Close()
+		send := func(ctx context.Context, producer int64, coordinatorEpoch int32) {
+			markers.enqueue(&markerJob{ctx: ctx, id: "x", written: func([]protocol.TopicPartition) {},
+				marker: cluster.TxnMarker{ProducerID: producer, CoordinatorEpoch: coordinatorEpoch, Partitions: []protocol.TopicPartition{tp}}})
+		}
+		send(t.Context(), 1, 0)
+		synctest.Wait() // the leader is busy with it
+		ended, end := context.WithCancel(t.Context())
+		send(ended, 2, 0)
+		end()
+		send(t.Context(), 2, 1)
+		<-leader.requests
+		if got := <-leader.requests; len(got) != 1 || got[0].ProducerID != 2 || got[0].CoordinatorEpoch != 1 {
+			t.Errorf("sent %+v, want only what the successor has", got)
+		}
+	})
+}
