@@ -123,6 +123,42 @@ func clusterLatency(s settings, t *clusterTable) error {
 	return nil
 }
 
+// clusterTransactions runs transactions over six partitions of three replicas, the transaction log having as many.
+func clusterTransactions(s settings, t *clusterTable) error {
+	if !s.only.MatchString("transactions") {
+		return nil
+	}
+	trios, end, err := s.startTrios("transactions")
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, c := range trios {
+		if err := c.create(transactionsTopic, transactionsPartitions, 0); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	for _, n := range perTransaction {
+		for round := range s.rounds + 1 {
+			for i := range trios {
+				c := trios[(i+round)%2]
+				one, err := commits(c.addrs(), n, round)
+				if err != nil {
+					return fmt.Errorf("%s: %w", c.name, err)
+				}
+				progress("transactions of %3d records %-8s round %d: %8.1f/s, commit p50 %.2f ms, p99 %.2f ms", n, c.name, round, one.rate, one.p50, one.p99)
+				if round > 0 {
+					name := fmt.Sprintf("transactions, %d records each", n)
+					t.add(name, "per second", c.name, one.rate)
+					t.add(name+": commit, p50", "ms", c.name, one.p50)
+					t.add(name+": commit, p99", "ms", c.name, one.p99)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // oneInFlight sends records one after the other, each when the one before was read, and returns how long each took, sorted.
 func (c *trio) oneInFlight(count int) ([]time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -96,7 +96,7 @@ func runAlone(s settings, out string) error {
 func runCluster(s settings, out string) error {
 	var t clusterTable
 	began := time.Now()
-	for _, part := range []func(settings, *clusterTable) error{clusterThroughput, clusterLatency, clusterFailover} {
+	for _, part := range []func(settings, *clusterTable) error{clusterThroughput, clusterLatency, clusterTransactions, clusterFailover} {
 		if err := part(s, &t); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,33 +46,36 @@ type sample struct {
 	peak float64 // MB
 }
 
+// throughput runs all scenarios on the same two brokers, so that Apache's just-in-time compiler is done early.
 func throughput(s settings, t *table) error {
-	for _, sc := range scenarios {
-		if !s.only.MatchString(sc.name) {
-			continue
-		}
-		if err := sc.measure(s, t); err != nil {
+	chosen := slices.DeleteFunc(slices.Clone(scenarios), func(sc scenario) bool { return !s.only.MatchString(sc.name) })
+	if len(chosen) == 0 {
+		return nil
+	}
+	brokers, end, err := s.startBoth("load", nil)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for i, sc := range chosen {
+		if err := sc.measure(s, t, brokers, fmt.Sprintf("filled-%d", i)); err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 	}
 	return nil
 }
 
-func (sc scenario) measure(s settings, t *table) error {
-	brokers, end, err := s.startBoth("load", nil)
-	if err != nil {
-		return err
-	}
-	defer end()
-	l := load{topic: "filled", record: sc.record, codec: sc.codec, acks: "1"}
+func (sc scenario) measure(s settings, t *table, brokers []broker, topic string) error {
+	l := load{topic: topic, record: sc.record, codec: sc.codec, acks: "1"}
 	l.count = s.size / int64(sc.record)
 	for _, b := range brokers {
-		if err := create(b.Addr(), l.topic, sc.partitions); err != nil {
-			return err
-		}
 		if !sc.consume {
 			continue
 		}
+		if err := create(b.Addr(), l.topic, sc.partitions); err != nil {
+			return err
+		}
+		defer remove(b.Addr(), l.topic)
 		if _, err := l.produce(b.Addr()); err != nil {
 			return err
 		}
@@ -97,7 +101,7 @@ func (sc scenario) measure(s settings, t *table) error {
 // once runs the scenario's tools against one broker and measures the broker meanwhile.
 func (sc scenario) once(b broker, filled load, round int) (sample, error) {
 	fresh := filled
-	fresh.topic = fmt.Sprintf("fresh-%d", round)
+	fresh.topic = fmt.Sprintf("fresh-%s-%d", filled.topic, round)
 	if sc.produce {
 		if err := create(b.Addr(), fresh.topic, sc.partitions); err != nil {
 			return sample{}, err
@@ -131,7 +135,7 @@ func (sc scenario) drive(b broker, filled, fresh load, round int) (rate float64,
 	}
 	if sc.consume {
 		moved += filled.bytes()
-		wg.Go(func() { out, errOut = filled.consume(b.Addr(), fmt.Sprintf("bench-%d", round)) })
+		wg.Go(func() { out, errOut = filled.consume(b.Addr(), fmt.Sprintf("bench-%s-%d", filled.topic, round)) })
 	}
 	wg.Wait()
 	return in + out, moved, errors.Join(errIn, errOut)
