@@ -115,8 +115,8 @@ func (s *Server) noteFull(l *listener) {
 }
 
 func (s *Server) refuse(l *listener, nc net.Conn, ip netip.Addr, err error) {
+	s.counters.refused.Add(1) // before the peer can see it
 	nc.Close()
-	s.counters.refused.Add(1)
 	if s.noise.allow(ip, time.Now()) {
 		s.logger.Warn().Err(err).Stringer("peer", ip).Str("listener", l.Name).Msg("connection refused")
 	}
