@@ -20,15 +20,16 @@ type step struct {
 	fails bool
 }
 
-// The tools of Apache's bin directory, in the order in which somebody would use them.
+// The tools of Apache's bin directory, in the order in which somebody would use them. Records have batches of their own: the size of a batch
+// of several depends on when they were sent, and log-dirs tells it.
 var steps = []step{
 	{line: "topics --bootstrap-server ADDR --create --topic tools --partitions 3 --replication-factor 1 --config retention.ms=100000000"},
 	{line: "topics --bootstrap-server ADDR --create --topic tools", fails: true},
 	{line: "topics --bootstrap-server ADDR --create --topic tools --if-not-exists"},
 	{line: "topics --bootstrap-server ADDR --describe --topic tools"},
 	{line: "topics --bootstrap-server ADDR --list"},
-	{stdin: "k1:v1\nk2:v2\nk1:v3\nk3:v4\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --producer-property acks=all"},
-	{stdin: "k4:compressed\nk5:lines\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --compression-codec zstd"},
+	{stdin: "k1:v1\nk2:v2\nk1:v3\nk3:v4\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --producer-property acks=all --producer-property batch.size=1"},
+	{stdin: "k4:compressed\nk5:lines\n", line: "console-producer --bootstrap-server ADDR --topic tools --property parse.key=true --property key.separator=: --compression-codec zstd --producer-property batch.size=1"},
 	{line: "console-consumer --bootstrap-server ADDR --topic tools --from-beginning --max-messages 6 --timeout-ms 30000 --group tools-group --property print.key=true"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools"},
 	{line: "get-offsets --bootstrap-server ADDR --topic tools --time earliest"},
