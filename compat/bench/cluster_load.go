@@ -93,7 +93,7 @@ func clusterLatency(s settings, t *clusterTable) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	count := int(min(s.size>>13, 20_000)) // with the default size, all of it
+	count := int(min(s.size>>16, 20_000)) // with the default size, all of it
 	for round := range s.rounds + 1 {
 		for i := range trios {
 			c := trios[(i+round)%2]

@@ -57,15 +57,22 @@ func throughput(s settings, t *table) error {
 		return err
 	}
 	defer end()
+	warm := scenario{"warm up", 6, 1024, "none", true, true}
+	if _, err := warm.measure(settings{size: 2 * s.size}, brokers, "warm"); err != nil {
+		return fmt.Errorf("%s: %w", warm.name, err)
+	}
 	for i, sc := range chosen {
-		if err := sc.measure(s, t, brokers, fmt.Sprintf("filled-%d", i)); err != nil {
+		samples, err := sc.measure(s, brokers, fmt.Sprintf("filled-%d", i))
+		if err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
+		t.throughput(sc.name, samples)
 	}
 	return nil
 }
 
-func (sc scenario) measure(s settings, t *table, brokers []broker, topic string) error {
+// measure runs the scenario against both brokers by turns; the first round warms up.
+func (sc scenario) measure(s settings, brokers []broker, topic string) (map[string][]sample, error) {
 	l := load{topic: topic, record: sc.record, codec: sc.codec, acks: "1"}
 	l.count = s.size / int64(sc.record)
 	for _, b := range brokers {
@@ -73,11 +80,11 @@ func (sc scenario) measure(s settings, t *table, brokers []broker, topic string)
 			continue
 		}
 		if err := create(b.Addr(), l.topic, sc.partitions); err != nil {
-			return err
+			return nil, err
 		}
 		defer remove(b.Addr(), l.topic)
 		if _, err := l.produce(b.Addr()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	samples := map[string][]sample{}
@@ -86,7 +93,7 @@ func (sc scenario) measure(s settings, t *table, brokers []broker, topic string)
 			b := brokers[(i+round)%2] // who goes first alternates
 			one, err := sc.once(b, l, round)
 			if err != nil {
-				return fmt.Errorf("%s: %w", b.Name(), err)
+				return nil, fmt.Errorf("%s: %w", b.Name(), err)
 			}
 			progress("%-34s %-8s round %d: %7.1f MiB/s %6.3f s/GB %6.1f MB", sc.name, b.Name(), round, one.rate, one.cpu, one.peak)
 			if round > 0 { // the first warms up
@@ -94,8 +101,7 @@ func (sc scenario) measure(s settings, t *table, brokers []broker, topic string)
 			}
 		}
 	}
-	t.throughput(sc.name, samples)
-	return nil
+	return samples, nil
 }
 
 // once runs the scenario's tools against one broker and measures the broker meanwhile.
