@@ -232,6 +232,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 	o := replica.Options{
 		BrokerID: cluster.BrokerID(b.config.ID()), ClusterID: clusterID, Logs: b.logs, Config: b.topicConfig,
 		LagTimeMax:         v.Millis("replica.lag.time.max.ms"),
+		LagMessagesMax:     v.Int64("replica.lag.max.messages"),
 		CheckpointInterval: v.Millis("replica.high.watermark.checkpoint.interval.ms"),
 		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
 		Syncing:            replica.Syncing(v.String("gokafka.isr.sync")),

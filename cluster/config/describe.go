@@ -45,13 +45,13 @@ func (b *Broker) DescribeBroker(wanted func(name string) bool) []Entry {
 	d := b.describer()
 	names := slices.Clone(brokerNames)
 	for name := range v.given {
-		if k := brokers[name]; k == nil || k.Internal {
+		if k := apaches[name]; k == nil || k.Internal {
 			names = append(names, name)
 		}
 	}
 	return describe(names, wanted, func(name string) Entry {
 		var value *string
-		if k := brokers[name]; k != nil {
+		if k := apaches[name]; k != nil {
 			value = v.text(name)
 		} else {
 			value = new(v.given[name])
@@ -118,7 +118,7 @@ func (d describer) defaultOf(name string) (string, bool) {
 	if text, ok := d.defaults[name]; ok {
 		return text, true
 	}
-	k := brokers[name]
+	k := apaches[name]
 	if k == nil || k.Default == null {
 		return "", false
 	}
@@ -159,9 +159,9 @@ func (d describer) synonyms(name string, names []string) []Synonym {
 }
 
 func (d describer) brokerEntry(name string, value *string, synonyms []Synonym) Entry {
-	k := brokerKey(name)
+	k := apaches.brokerKey(name)
 	e := Entry{Name: name, Value: value, Source: Default, Type: brokerType(name), Synonyms: synonyms, ReadOnly: true}
-	if own := brokers[name]; own != nil {
+	if own := apaches[name]; own != nil {
 		e.ReadOnly = own.Scope == ReadOnly
 		e.Doc = own.Doc
 	}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,6 +42,28 @@ func TestLayers(t *testing.T) {
 	apply(b.ApplyDefault)
 	if got := strings.Join(heard, " "); got != "2000→3000 3000→4000 4000→3000 3000→2000" {
 		t.Errorf("heard %s", got)
+	}
+}
+
+// What Apache Kafka 3.9 does not know is described as it does that, also if it has an effect here.
+func TestOwnSettingsAreDescribedAsUnknown(t *testing.T) {
+	b, err := Load(Sources{File: map[string]string{"replica.lag.max.messages": "4000", "no.such": "4000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Current().Int64("replica.lag.max.messages"); got != 4000 {
+		t.Errorf("%d", got)
+	}
+	own, unknown := entry(t, b.DescribeBroker(nil), "replica.lag.max.messages"), entry(t, b.DescribeBroker(nil), "no.such")
+	unknown.Name, unknown.Synonyms[0].Name = own.Name, own.Name
+	if !reflect.DeepEqual(own, unknown) {
+		t.Errorf("%+v, and what is unknown is %+v", own, unknown)
+	}
+	if b, err = Load(Sources{}); err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(b.DescribeBroker(nil), func(e Entry) bool { return e.Name == own.Name }) {
+		t.Error("listed without having been set")
 	}
 }
 

@@ -78,6 +78,7 @@ func (t table) names() []string {
 var (
 	brokers = newTable(slices.Concat(brokerKeys, ownKeys))
 	topics  = newTable(topicKeys)
+	apaches = newTable(brokerKeys) // what can be described
 
 	brokerNames = brokers.names()
 	topicNames  = topics.names()
@@ -135,15 +136,17 @@ func baseSetting(setting string) string {
 }
 
 // brokerKey finds the key of a broker setting, also of one with a listener's prefix; nil when it is none of Kafka's.
-func brokerKey(name string) *Key {
-	if k := brokers[name]; k != nil {
+func brokerKey(name string) *Key { return brokers.brokerKey(name) }
+
+func (t table) brokerKey(name string) *Key {
+	if k := t[name]; k != nil {
 		return k
 	}
 	if k := dynamicOnly[name]; k != nil {
 		return k
 	}
 	for _, s := range brokerSynonyms(name, true) {
-		if k := brokers[s]; k != nil {
+		if k := t[s]; k != nil {
 			return k
 		}
 	}
@@ -152,7 +155,7 @@ func brokerKey(name string) *Key {
 
 // brokerType is Unknown, and with that secret, for what is none of Kafka's settings.
 func brokerType(name string) Type {
-	if k := brokerKey(name); k != nil {
+	if k := apaches.brokerKey(name); k != nil {
 		return k.Type
 	}
 	return Unknown

@@ -16,7 +16,7 @@ import (
 // the ISR and of no other, and the three epochs (controller, leader, partition) only grow.
 type core struct {
 	self   cluster.BrokerID
-	lagMax time.Duration // replica.lag.time.max.ms
+	lagMax lag
 
 	leader          cluster.BrokerID
 	leaderEpoch     cluster.LeaderEpoch    // -1 until the first LeaderAndIsr, which therefore always applies
@@ -30,7 +30,7 @@ type core struct {
 	followers  []Progress
 }
 
-func newCore(self cluster.BrokerID, lagMax time.Duration) core {
+func newCore(self cluster.BrokerID, lagMax lag) core {
 	return core{self: self, lagMax: lagMax, leader: cluster.NoLeader, leaderEpoch: -1, partitionEpoch: -1, epochStart: unknownOffset}
 }
 
@@ -171,18 +171,19 @@ func (c *core) lowWatermark(logStart int64, image *cluster.Metadata) int64 {
 }
 
 // expansion proposes that a follower joins the ISR, if it may: it has all that is committed and at least the start of this
-// leader's epoch (else it could still truncate what it counts for), is live, and no other change is under way.
-func (c *core) expansion(p *Progress, highWatermark int64, image *cluster.Metadata) *proposal {
+// leader's epoch (else it could still truncate what it counts for), would not have to leave at once, is live, and no other change
+// is under way.
+func (c *core) expansion(p *Progress, highWatermark, leaderEnd int64, image *cluster.Metadata) *proposal {
 	if c.isr.pending != nil || c.isr.contains(p.ID) || image.Broker(p.ID) == nil {
 		return nil
 	}
-	if p.End.Offset < highWatermark || c.epochStart == unknownOffset || p.End.Offset < c.epochStart {
+	if p.End.Offset < highWatermark || c.epochStart == unknownOffset || p.End.Offset < c.epochStart || p.tooFarBehind(leaderEnd, c.lagMax) {
 		return nil
 	}
 	return c.propose(c.isr.with(p.ID), p.ID)
 }
 
-// shrinking proposes to drop all members of the ISR that lag too long.
+// shrinking proposes to drop all members of the ISR that lag too long or too far.
 func (c *core) shrinking(leaderEnd int64, now time.Time) *proposal {
 	if !c.isLeader() || c.isr.pending != nil {
 		return nil

@@ -46,7 +46,7 @@ func ids(ids ...cluster.BrokerID) []cluster.BrokerID { return ids }
 // leader is broker 1, which began to lead replicas 1, 2 and 3 in epoch 5 at offset start.
 func leader(t *testing.T, start int64, members ...cluster.BrokerID) *core {
 	t.Helper()
-	c := newCore(1, lagMax)
+	c := newCore(1, lag{time: lagMax})
 	if newLeader, applied := c.becomeLeader(led(5, 10, ids(1, 2, 3), members), start, t0); !newLeader || !applied {
 		t.Fatalf("becomeLeader = %v, %v", newLeader, applied)
 	}
@@ -199,7 +199,7 @@ func TestExpansion(t *testing.T) {
 			if test.live {
 				image = alive(1, 2, 3)
 			}
-			p := c.expansion(c.fetch(2, test.offset, 100, t0), test.hw, image)
+			p := c.expansion(c.fetch(2, test.offset, 100, t0), test.hw, 100, image)
 			if (p != nil) != test.want {
 				t.Fatalf("proposal %+v", p)
 			}
@@ -229,10 +229,52 @@ func TestShrinking(t *testing.T) {
 	}
 }
 
+// Kafka 0.8's replica.lag.max.messages: who is further behind is out of sync, however lately it had everything. It does not join before it
+// has come near enough to stay, and nothing waits for it before that.
+func TestLagInMessages(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		max    int64
+		offset int64 // of follower 2, where the leader has 100; unknownOffset: it has not fetched
+		tooFar bool
+	}{
+		{name: "no limit", max: 0, offset: 0},
+		{name: "has all", max: 10, offset: 100},
+		{name: "at the limit", max: 10, offset: 90},
+		{name: "beyond the limit", max: 10, offset: 89, tooFar: true},
+		{name: "not heard of yet: the lag time counts", max: 10, offset: unknownOffset},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			member, outside := leader(t, 0, 1, 2), leader(t, 0, 1)
+			for _, c := range []*core{member, outside} {
+				c.lagMax.messages = test.max
+				c.fetch(2, 0, 0, t0) // it had everything
+				c.follower(2).End = at(test.offset)
+			}
+			if p := member.shrinking(100, t0); (p != nil) != test.tooFar {
+				t.Errorf("leaves: %+v", p)
+			}
+			highWatermark := max(test.offset, 0)
+			joins := outside.expansion(outside.follower(2), highWatermark, 100, alive(1, 2)) != nil
+			if want := test.offset >= 0 && !test.tooFar; joins != want {
+				t.Errorf("joins: %v, want %v", joins, want)
+			}
+		})
+	}
+	c := leader(t, 0, 1)
+	c.lagMax.messages = 10
+	c.fetch(2, 80, 80, t0)
+	for end, want := range map[int64]int64{90: 80, 91: 91} {
+		if got, _ := c.committedEnd(at(end), 1, alive(1, 2), t0); got.Offset != want {
+			t.Errorf("a replica outside at 80 of %d: candidate %d, want %d", end, got.Offset, want)
+		}
+	}
+}
+
 // A refusal does not speak for a request that was sent before and not answered: a controller may still get that and agree.
 func TestRefusalAfterUnansweredRequest(t *testing.T) {
 	c := leader(t, 0, 1, 2)
-	p := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
+	p := c.expansion(c.fetch(3, 100, 100, t0), 100, 100, alive(1, 2, 3))
 	c.unanswered(p, t0)
 	refusal := cluster.AlterPartitionResult{Err: kerr.IneligibleReplica}
 	if _, again := c.answered(p, refusal, t0.Add(doubtMax-1)); !again || !c.isr.maximalContains(3) {
@@ -270,7 +312,7 @@ func TestProposalAnswered(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := leader(t, 0, 1, 2)
-			p := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
+			p := c.expansion(c.fetch(3, 100, 100, t0), 100, 100, alive(1, 2, 3))
 			changed, again := c.answered(p, test.answer, t0)
 			if changed != test.changed || again != test.again {
 				t.Errorf("answered = %v, %v, want %v, %v", changed, again, test.changed, test.again)
@@ -282,7 +324,7 @@ func TestProposalAnswered(t *testing.T) {
 	}
 	t.Run("to a proposal that is not the pending one", func(t *testing.T) {
 		c := leader(t, 0, 1, 2)
-		old := c.expansion(c.fetch(3, 100, 100, t0), 100, alive(1, 2, 3))
+		old := c.expansion(c.fetch(3, 100, 100, t0), 100, 100, alive(1, 2, 3))
 		c.becomeLeader(led(6, 12, ids(1, 2, 3), ids(1, 2)), 120, t0)
 		if changed, again := c.answered(old, state(6, 13), t0); changed || again || c.isr.size() != 2 {
 			t.Errorf("answered = %v, %v; ISR %v", changed, again, c.isr.committed)
@@ -314,7 +356,7 @@ func TestAdmits(t *testing.T) {
 			t.Errorf("case 33: epoch %d, replicas %v: %v, want %v", test.state.LeaderEpoch, test.state.Replicas, err, test.want)
 		}
 	}
-	fresh := newCore(1, lagMax)
+	fresh := newCore(1, lag{time: lagMax})
 	if err := fresh.admits(led(0, 0, ids(1), ids(1))); err != nil {
 		t.Errorf("the first state after start: %v", err)
 	}

@@ -291,7 +291,7 @@ func (p *Partition) fetchLocked(f *FetchParams, q *FetchPartition, bytesMax int,
 func (p *Partition) progressedLocked(follower *Progress, at log.Position, logStart int64, epoch cluster.BrokerEpoch) (e effects) {
 	image, before, o := p.host.image.Load(), *follower, p.log.Offsets()
 	follower.fetched(at, logStart, o.End.Offset, epoch, p.host.now())
-	e.proposal = p.core.expansion(follower, o.HighWatermark.Offset, image)
+	e.proposal = p.core.expansion(follower, o.HighWatermark.Offset, o.End.Offset, image)
 	if before.End.Offset != at.Offset {
 		p.raiseHighWatermarkLocked(&e)
 	}

@@ -28,6 +28,7 @@ type Options struct {
 	Config    func(topic string) *log.Config // the settings of a topic, when its log is made
 
 	LagTimeMax         time.Duration // replica.lag.time.max.ms
+	LagMessagesMax     int64         // replica.lag.max.messages; 0: no such limit
 	CheckpointInterval time.Duration // replica.high.watermark.checkpoint.interval.ms
 	RackAware          bool          // replica.selector.class is the RackAwareReplicaSelector
 	Syncing            Syncing       // gokafka.isr.sync; the zero value is SyncNever
@@ -104,7 +105,7 @@ func New(o Options) *Manager {
 	m.registry.partitions = map[protocol.TopicPartition]hosted{}
 	m.changes.ch = make(chan struct{})
 	h := &m.host
-	h.id, h.lagMax, h.now, h.logs, h.config, h.logger = o.BrokerID, o.LagTimeMax, o.Now, o.Logs, o.Config, o.Logger
+	h.id, h.lagMax, h.now, h.logs, h.config, h.logger = o.BrokerID, lag{o.LagTimeMax, o.LagMessagesMax}, o.Now, o.Logs, o.Config, o.Logger
 	if h.now == nil {
 		h.now = time.Now
 	}
@@ -120,7 +121,7 @@ func New(o Options) *Manager {
 
 // start runs the tickers: laggards leave the ISR within one and a half lag times, high watermarks are checkpointed.
 func (m *Manager) start(checkpointInterval time.Duration) {
-	m.wg.Go(func() { m.every(m.host.lagMax/2, m.shrinkISRs) })
+	m.wg.Go(func() { m.every(m.host.lagMax.time/2, m.shrinkISRs) })
 	m.wg.Go(func() { m.every(checkpointInterval, m.checkpoint) })
 	m.wg.Go(m.watchDirectories)
 }

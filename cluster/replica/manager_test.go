@@ -202,6 +202,37 @@ func TestISRGoesThroughTheController(t *testing.T) {
 	})
 }
 
+// A follower that keeps fetching, and keeps up by the time, leaves the ISR by the messages that it is behind: nothing else need happen.
+func TestLagInMessagesIsLookedAtInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, func(o *Options) { o.Proposer, o.LagMessagesMax = &agreeing{}, 10 })
+		b.live(1, 2)
+		b.lead(5, 1, 2)
+		p, _ := b.Partition(tp0)
+		expect := func(when, want string) {
+			t.Helper()
+			time.Sleep(2 * alterLinger)
+			synctest.Wait()
+			if got := fmt.Sprint(p.View().ISR); got != want {
+				t.Errorf("%s: ISR %s, want %s", when, got, want)
+			}
+		}
+		b.mustProduce(11)
+		b.follow(2, 1)
+		time.Sleep(lagMax / 2)
+		expect("10 behind", "[1 2]")
+		b.mustProduce(20)
+		b.follow(2, 11) // all that there was at its previous fetch
+		time.Sleep(lagMax / 2)
+		expect("20 behind", "[1]")
+		b.mustProduce(20)
+		b.follow(2, 31)
+		expect("nearer to what is committed, and still 20 behind", "[1]")
+		b.follow(2, 51)
+		expect("there", "[1 2]")
+	})
+}
+
 // agreeing is a controller that agrees to everything, after some failures.
 type agreeing struct {
 	fail, asked int

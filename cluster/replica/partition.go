@@ -17,7 +17,7 @@ import (
 // host is what all partitions of a broker share.
 type host struct {
 	id      cluster.BrokerID
-	lagMax  time.Duration
+	lagMax  lag
 	now     func() time.Time
 	image   atomic.Pointer[cluster.Metadata]
 	logs    *log.Manager
@@ -326,7 +326,7 @@ func (p *Partition) leave() {
 	p.apply(effects{roleChanged: true})
 }
 
-// shrinkISR proposes to drop members that lag too long.
+// shrinkISR proposes to drop members that lag too long or too far.
 func (p *Partition) shrinkISR() {
 	p.mu.Lock()
 	var e effects

@@ -58,9 +58,20 @@ func (p *Progress) reset(leaderEnd int64, newLeader, inSync bool, now time.Time)
 	p.CaughtUp, p.lastFetch, p.lastFetchEnd = seen, seen, leaderEnd
 }
 
-// caughtUp reports whether the follower has all, or had all within the last lagMax.
-func (p *Progress) caughtUp(leaderEnd int64, now time.Time, lagMax time.Duration) bool {
-	return p.End.Offset == leaderEnd || now.Sub(p.CaughtUp) <= lagMax
+// lag is how far behind a follower may be and still count as in sync.
+type lag struct {
+	time     time.Duration // replica.lag.time.max.ms
+	messages int64         // replica.lag.max.messages; 0: any number
+}
+
+// caughtUp reports whether the follower has all, or had all lately and is not too far behind now.
+func (p *Progress) caughtUp(leaderEnd int64, now time.Time, max lag) bool {
+	return p.End.Offset == leaderEnd || now.Sub(p.CaughtUp) <= max.time && !p.tooFarBehind(leaderEnd, max)
+}
+
+// tooFarBehind is Kafka 0.8's other rule for who is out of sync. It does not judge a follower that has not been heard of yet.
+func (p *Progress) tooFarBehind(leaderEnd int64, max lag) bool {
+	return max.messages > 0 && p.End.Offset != unknownOffset && leaderEnd-p.End.Offset > max.messages
 }
 
 func later(a, b time.Time) time.Time {
