@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster"
+	"gokafka/cluster/replica"
 )
 
 // Options say how to reach a broker.
@@ -76,7 +77,7 @@ func (c *Channel) Close() error {
 	if conn == nil {
 		return nil
 	}
-	if err := conn.Close(); !errors.Is(err, net.ErrClosed) { // a context that ended closes too
+	if err := abort(conn); !errors.Is(err, net.ErrClosed) { // a context that ended closes too
 		return err
 	}
 	return nil
@@ -106,7 +107,7 @@ func call[R kmsg.Response](ctx context.Context, c *Channel, b bounds, req kmsg.R
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.negotiateLocked(ctx, req, b); err != nil {
-		return resp, err
+		return resp, fmt.Errorf("%w: %w", replica.ErrNotSent, err)
 	}
 	answer, _, err := c.exchangeLocked(ctx, req, nil)
 	if err != nil {
@@ -175,13 +176,13 @@ func (c *Channel) exchangeLocked(ctx context.Context, req kmsg.Request, buf []by
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, ctx.Err())
-			_ = c.Close() // nothing was buffered that could be lost
+			_ = c.Close() // nothing was buffered that should go out
 		}
 	}()
 	if err := conn.SetDeadline(time.Now().Add(c.options.Timeout)); err != nil {
 		return nil, buf, fmt.Errorf("set deadline: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = abort(conn) })
 	defer stop()
 	c.last++
 	c.out = c.formatter.AppendRequest(c.out[:0], req, c.last)
@@ -194,6 +195,14 @@ func (c *Channel) exchangeLocked(ctx context.Context, req kmsg.Request, buf []by
 	}
 	resp, err = decode(req, c.last, frame)
 	return resp, buf, err
+}
+
+// abort closes a connection so that what was not sent yet never is: it would be done long after it was given up.
+func abort(conn net.Conn) error {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails if the connection is closed already
+	}
+	return conn.Close()
 }
 
 // readFrame reads one answer with its size into buf if that is large enough, else into memory that grows with what has come, which is

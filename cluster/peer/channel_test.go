@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster"
+	"gokafka/cluster/replica"
 )
 
 // broker answers requests on loopback as it is told: ApiVersions with what it speaks, everything else with answer.
@@ -152,6 +153,51 @@ func TestChannelHangsUpWhenItsContextEnds(t *testing.T) {
 		t.Error(err)
 	}
 	close(release)
+}
+
+// Whoever asked knows whether what it asked for may be done.
+func TestChannelTellsWhatWasNotSent(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	nobody := New(Options{Endpoint: func(context.Context) (cluster.Endpoint, error) {
+		return cluster.Endpoint{Host: "127.0.0.1", Port: int32(closed.Addr().(*net.TCPAddr).Port)}, nil
+	}})
+	silent := New(broker(t, map[int16]int16{6: 8}, func(int16, int16, int32) []byte { return nil }))
+	defer silent.Close()
+	for name, test := range map[string]struct {
+		p       *Peer
+		notSent bool
+	}{"nobody there": {nobody, true}, "no answer": {silent, false}} {
+		if err := test.p.UpdateMetadata(t.Context(), update); err == nil || errors.Is(err, replica.ErrNotSent) != test.notSent {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAbortResets(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if err := abort(near); err != nil {
+		t.Error(err)
+	}
+	if _, err := far.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("the other end reads %v", err)
+	}
 }
 
 // What a frame announces is not believed before it comes.

@@ -119,9 +119,12 @@ func (a *alterPartition) send(batch []queued) {
 	a.again(refused)
 }
 
-// failed sends everything again after a request failed as a whole. Only some errors say that nothing was done.
+// nothingDone are the errors of a request that say that it did nothing, and will not.
+var nothingDone = []error{ErrNotSent, kerr.NotController, kerr.StaleBrokerEpoch}
+
+// failed sends everything again after a request failed as a whole.
 func (a *alterPartition) failed(batch []queued, err error) {
-	if !errors.Is(err, kerr.NotController) && !errors.Is(err, kerr.StaleBrokerEpoch) {
+	if !slices.ContainsFunc(nothingDone, func(e error) bool { return errors.Is(err, e) }) {
 		for _, q := range batch {
 			q.partition.proposalUnanswered(q.proposal)
 		}

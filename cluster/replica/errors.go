@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,6 +34,8 @@ var (
 	ErrStaleControllerEpoch = fmt.Errorf("controller epoch or leader epoch is stale: %w", kerr.StaleControllerEpoch)
 	// ErrStaleBrokerEpoch refuses a request that was meant for an earlier incarnation of this broker.
 	ErrStaleBrokerEpoch = fmt.Errorf("request is for an earlier incarnation of this broker: %w", kerr.StaleBrokerEpoch)
+	// ErrNotSent means that a request to another broker failed before it went out.
+	ErrNotSent = errors.New("request was not sent")
 	// ErrUnknownFollower refuses a fetch by a broker that is not in the partition's assignment. It has been told something
 	// that this leader was not told yet, so it shall try again.
 	ErrUnknownFollower = fmt.Errorf("fetching broker is not a replica of the partition: %w", kerr.UnknownLeaderEpoch)
