@@ -99,7 +99,7 @@ func (a *alterPartition) send(batch []queued) {
 	r := &cluster.AlterPartitionRequest{BrokerID: a.id, BrokerEpoch: a.proposer.BrokerEpoch()}
 	for _, q := range batch {
 		r.Partitions = append(r.Partitions, cluster.AlterPartition{TopicPartition: q.partition.TopicPartition, TopicID: q.partition.View().TopicID,
-			LeaderEpoch: q.proposal.leaderEpoch, NewISR: q.proposal.isr, PartitionEpoch: q.proposal.partitionEpoch})
+			LeaderEpoch: q.proposal.leaderEpoch, NewISR: q.proposal.asked(), PartitionEpoch: q.proposal.partitionEpoch})
 	}
 	resp, err := a.proposer.AlterPartition(a.ctx, r)
 	if err == nil {

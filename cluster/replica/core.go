@@ -227,13 +227,18 @@ func (c *core) answered(p *proposal, r cluster.AlterPartitionResult, now time.Ti
 }
 
 // refused decides whether a refused proposal is sent again. One that was sent before and not answered may yet be done, by a controller to
-// which the earlier request is still on its way: until that is out of the question the members that it would add are waited for.
+// which the earlier request is still on its way: until that is out of the question the members that it would add are waited for. To put
+// it out of the question the proposal is taken back; if it turns out to have been done first, it stands again.
 func (c *core) refused(p *proposal, v verdict, now time.Time) (again bool) {
 	switch {
 	case v == verdictRetry:
 		c.unanswered(p, now)
 		return true
 	case v == verdictDrop && now.Before(p.doubtUntil):
+		p.back = reordered(c.isr.committed)
+		return true
+	case v == verdictOver && p.back != nil:
+		p.back = nil
 		return true
 	case v == verdictDrop:
 		c.isr.pending = nil

@@ -271,9 +271,50 @@ func TestLagInMessages(t *testing.T) {
 	}
 }
 
-// A refusal does not speak for a request that was sent before and not answered: a controller may still get that and agree.
+// A refusal does not speak for a request that was sent before and not answered: a controller may still get that and agree. The proposal
+// is taken back by a write that makes the request void, whatever is heard of it, and counts until that is known to be done.
 func TestRefusalAfterUnansweredRequest(t *testing.T) {
-	c := leader(t, 0, 1, 2)
+	result := func(partitionEpoch cluster.PartitionEpoch, members ...cluster.BrokerID) cluster.AlterPartitionResult {
+		return cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: 5, ISR: members, PartitionEpoch: partitionEpoch}}
+	}
+	refused := func(err error) cluster.AlterPartitionResult { return cluster.AlterPartitionResult{Err: err} }
+	type step struct {
+		asked   []cluster.BrokerID // what the controller is asked for
+		answer  cluster.AlterPartitionResult
+		maximal int // members waited for, after the answer
+	}
+	joins, back := ids(1, 2, 3), ids(2, 1)
+	for _, test := range []struct {
+		name  string
+		steps []step // after the last, nothing is asked any more
+	}{
+		{"taken back", []step{{joins, refused(kerr.IneligibleReplica), 3}, {back, result(11, 2, 1), 2}}},
+		{"done before it was taken back", []step{{joins, refused(kerr.IneligibleReplica), 3}, {back, refused(kerr.InvalidUpdateVersion), 3}, {joins, result(11, 1, 2, 3), 3}}},
+		{"overtaken by another change", []step{{joins, refused(kerr.IneligibleReplica), 3}, {back, refused(kerr.InvalidUpdateVersion), 3}, {joins, refused(kerr.InvalidUpdateVersion), 3}}},
+		{"taking it back is not answered", []step{{joins, refused(kerr.IneligibleReplica), 3}, {back, refused(kerr.UnknownServerError), 3}, {back, result(11, 2, 1), 2}}},
+		{"not to be taken back", []step{{joins, refused(kerr.IneligibleReplica), 3}, {back, refused(kerr.IneligibleReplica), 3}, {back, refused(kerr.FencedLeaderEpoch), 3}}},
+		{"refused for another reason", []step{{joins, refused(kerr.FencedLeaderEpoch), 3}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := leader(t, 0, 1, 2)
+			p := c.expansion(c.fetch(3, 100, 100, t0), 100, 100, alive(1, 2, 3))
+			c.unanswered(p, t0)
+			for i, s := range test.steps {
+				if !slices.Equal(p.asked(), s.asked) {
+					t.Errorf("step %d: asked for %v, want %v", i, p.asked(), s.asked)
+				}
+				_, again := c.answered(p, s.answer, t0)
+				if again == (i == len(test.steps)-1) || c.isr.maximalSize() != s.maximal {
+					t.Errorf("step %d: again = %v, maximal ISR of %d, want %d", i, again, c.isr.maximalSize(), s.maximal)
+				}
+			}
+		})
+	}
+}
+
+// A leader alone in its ISR has no other way to write it: it waits until the request can be on its way no more.
+func TestRefusalAfterUnansweredRequestOfTheLast(t *testing.T) {
+	c := leader(t, 0, 1)
 	p := c.expansion(c.fetch(3, 100, 100, t0), 100, 100, alive(1, 2, 3))
 	c.unanswered(p, t0)
 	refusal := cluster.AlterPartitionResult{Err: kerr.IneligibleReplica}

@@ -36,6 +36,8 @@
 //   - A follower joins the ISR only when it has all that is committed and the start of the leader's epoch (KIP-320).
 //   - While the leader may be the last in sync of several replicas, the high watermark does not pass what is on its disk, and it proposes
 //     to be the last only after a sync (below).
+//   - A proposal that was refused after an earlier try of it was not answered may still be done. It is taken back by a write that makes the
+//     earlier request void, and its members count until then.
 //   - The ISR changes by AlterPartition only (KIP-497); this package never writes partition state itself.
 //
 // # The last in sync and power loss

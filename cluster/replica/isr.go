@@ -29,10 +29,34 @@ type proposal struct {
 	leaderEpoch    cluster.LeaderEpoch
 	partitionEpoch cluster.PartitionEpoch // the state that it was made from
 	doubtUntil     time.Time              // until then a request that was not answered may still reach a controller; zero: all were answered
+
+	// back is what is asked for instead, to take the proposal back: the committed set in another order. Nothing else can be said of a
+	// request that may still be on its way. Once this is written, the partition epoch that the request names is over.
+	back []cluster.BrokerID // nil: the proposal stands
 }
 
-// doubtMax is how long a request of which nothing was heard may still be on its way.
-const doubtMax = 30 * time.Second
+// doubtMax is how long a request of which nothing was heard may still be on its way. Its connection was reset, so none of it leaves this
+// broker any more: that is what is left of it in the network, and in a controller that is slow.
+const doubtMax = 10 * time.Second
+
+// asked is what the controller is asked to write.
+func (p *proposal) asked() []cluster.BrokerID {
+	if p.back != nil {
+		return p.back
+	}
+	return p.isr
+}
+
+// reordered is the same set, written otherwise; nil if there is only one way. The leader stays where it is if it can.
+func reordered(members []cluster.BrokerID) []cluster.BrokerID {
+	n := len(members)
+	if n < 2 {
+		return nil
+	}
+	other := slices.Clone(members)
+	other[n-2], other[n-1] = other[n-1], other[n-2]
+	return other
+}
 
 const noBroker cluster.BrokerID = -1
 
@@ -77,13 +101,14 @@ type verdict int
 const (
 	verdictRetry verdict = iota // nothing is known: the same proposal is sent again
 	verdictDrop                 // the controller surely did not do it, this time: back to the committed set, unless it was asked before
+	verdictOver                 // the partition epoch is over, by this proposal or another change
 	verdictWait                 // our state is stale: keep counting the maximal ISR until the next LeaderAndIsr
 )
 
 var (
 	droppedBy = []*kerr.Error{kerr.OperationNotAttempted, kerr.IneligibleReplica}
 	awaitedBy = []*kerr.Error{kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.FencedLeaderEpoch,
-		kerr.InvalidUpdateVersion, kerr.InvalidRequest, kerr.NewLeaderElected}
+		kerr.InvalidRequest, kerr.NewLeaderElected}
 )
 
 // judge maps the controller's error for one partition to what must be done about it.
@@ -92,6 +117,8 @@ func judge(err error) verdict {
 	switch {
 	case slices.ContainsFunc(droppedBy, is):
 		return verdictDrop
+	case is(kerr.InvalidUpdateVersion):
+		return verdictOver
 	case slices.ContainsFunc(awaitedBy, is):
 		return verdictWait
 	}

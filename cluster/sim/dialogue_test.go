@@ -33,6 +33,7 @@ var rewrite = flag.Bool("rewrite", false, "write what happens into testdata inst
 //	produce B PARTITION VALUE… [acks=1]
 //	hold GLOB, release GLOB    messages that match wait, until they are released
 //	lose GLOB                  messages that match are lost, until "release" of the same
+//	catch GLOB                 the next message that matches waits, until "release" of the same
 //	cut B store|B…, mend B store|B…
 //	crash B, poweroff B        kill -9; the same with the loss of all that was not synced, which "flush B PARTITION" does
 //	start B, stop B, expire B, depose
@@ -71,14 +72,14 @@ type stage struct {
 	*world
 	t      *testing.T
 	topics map[string]*topic
-	held   []*message
-	holds  map[string]bool // globs; true: lost
+	held   map[string][]*message // by the glob that they are held for
+	holds  map[string]string     // globs: what is done with messages, which is one of the commands hold, lose, catch
 }
 
 const commandTime = 100 * time.Millisecond
 
 func playDialogue(t *testing.T, text string) string {
-	s := &stage{world: newWorld(1, 0), t: t, topics: map[string]*topic{}, holds: map[string]bool{}}
+	s := &stage{world: newWorld(1, 0), t: t, topics: map[string]*topic{}, holds: map[string]string{}, held: map[string][]*message{}}
 	s.network.weather = weather{delay: 1, storeDelay: 1}
 	s.post = s.intercept
 	defer func() { s.close() }()
@@ -109,15 +110,18 @@ func (s *stage) intercept(m *message) bool {
 		if ok, err := path.Match(glob, strings.ReplaceAll(m.text, "/", "|")); err != nil || !ok {
 			continue
 		}
-		if !s.holds[glob] {
-			s.held = append(s.held, m)
+		if s.holds[glob] != "lose" {
+			s.held[glob] = append(s.held[glob], m)
+		}
+		if s.holds[glob] == "catch" {
+			delete(s.holds, glob)
 		}
 		return true
 	}
 	return false
 }
 
-func sortedGlobs(m map[string]bool) []string {
+func sortedGlobs(m map[string]string) []string {
 	var globs []string
 	for g := range m {
 		globs = append(globs, g)
@@ -173,10 +177,8 @@ func (s *stage) do(name string, args []string) {
 		s.makeTopic(args)
 	case "produce":
 		s.say(brokerID(args[0]), partitionName(args[1]), args[2:])
-	case "hold":
-		s.holds[strings.Join(args, " ")] = false
-	case "lose":
-		s.holds[strings.Join(args, " ")] = true
+	case "hold", "lose", "catch":
+		s.holds[strings.Join(args, " ")] = name
 	case "release":
 		s.release(strings.Join(args, " "))
 	case "cut", "mend":
@@ -269,8 +271,8 @@ func (s *stage) say(to cluster.BrokerID, tp protocol.TopicPartition, args []stri
 // release lets messages go that were held, and those that come.
 func (s *stage) release(glob string) {
 	delete(s.holds, glob)
-	held := s.held
-	s.held = nil
+	held := s.held[glob]
+	delete(s.held, glob)
 	for _, m := range held {
 		if !s.intercept(m) {
 			s.push(&event{at: time.Now().Add(1), message: m})
