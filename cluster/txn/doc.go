@@ -36,5 +36,7 @@
 //   - A leader that stays one in a new epoch keeps what it has; Apache loads it again.
 //   - A producer that lost the answer to InitProducerID may ask again more than once, also at the end of its epochs, where
 //     Apache answers UNKNOWN_SERVER_ERROR.
+//   - A producer that goes on after an error aborts the open transaction only if it is its own; Apache looks at the producer id alone, so
+//     that a request which comes late aborts what its own producer has begun since, and fences it.
 //   - Verifications of one id that come together are asked one after the other; Apache refuses the first with NETWORK_EXCEPTION.
 package txn

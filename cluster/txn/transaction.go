@@ -79,6 +79,8 @@ func (t *Transaction) Init(now time.Time, r *InitRequest, fresh int64) (*metadat
 		return nil, kerr.ConcurrentTransactions
 	case r.continues() && !t.isHeldBy(r.Expected):
 		return nil, kerr.ProducerFenced
+	case r.continues() && t.state == Ongoing && r.Expected != t.Producer:
+		return nil, kerr.ProducerFenced // it came late: whoever began the transaction has had a later answer
 	case t.state == Ongoing:
 		// The epoch that this takes is nobody's: the producer gets the one after it, and a zombie gets neither.
 		return t.fence(now), kerr.ConcurrentTransactions

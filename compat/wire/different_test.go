@@ -31,5 +31,11 @@ var differentCases = []Case{
 		p.on(setup(x)).init(nil)
 		x.Send(describeTxns(x.N))
 	})},
+	{"goes on, late, with a transaction open", kmsg.InitProducerID, 3, 0, differently(func(x *Exchange) {
+		p := newTransactor(x)
+		p.learn(setup(x).SendEach(func(side int) kmsg.Request { return p.initialize(side, going(0)) }))
+		p.begin()
+		p.init(going(-1))
+	})},
 	{"without transactions", kmsg.AddPartitionsToTxn, 4, 0, differently(func(x *Exchange) { patiently(x, kmsg.NewPtrAddPartitionsToTxnRequest()) })},
 }
