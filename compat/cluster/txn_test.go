@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gokafka/compat/load"
+	"gokafka/compat/txn/check"
 )
 
 // coordinator is the id of the broker that coordinates a transactional id.
@@ -127,7 +128,9 @@ func TestTransactionsOutliveTheirCoordinator(t *testing.T) {
 			t.Errorf("partition %d: read %q, want %q", partition, read, want)
 		}
 	}
+	c.await("end of all transactions", func(ctx context.Context) error { return check.Ended(ctx, c.admin) })
 	c.AwaitInSync("out")
+	c.AwaitInSync("__transaction_state")
 	c.Stop()
 	c.SameLogs("out")
 	c.SameLogs("__transaction_state")

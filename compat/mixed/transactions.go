@@ -111,6 +111,14 @@ func (x *Transactions) AwaitEnded(more int) {
 	})
 }
 
+// AwaitTransactionsEnded waits until the transaction log is at rest, which is when every transaction has ended and every replica has the record of
+// it. Before, a coordinator may append while the nodes stop, and who stops with it may have what its successor never fetched.
+func (c *Cluster) AwaitTransactionsEnded() {
+	c.t.Helper()
+	c.await("end of all transactions", func(ctx context.Context) error { return check.Ended(ctx, c.Admin) })
+	c.AwaitInSync("__transaction_state")
+}
+
 // Finish stops, and checks that transactions are in the topic as a whole or not at all, as far as a reader of what is committed sees.
 func (x *Transactions) Finish() {
 	x.c.t.Helper()

@@ -41,7 +41,8 @@ func coordinatorsChangeHands(t *testing.T) {
 		x.AwaitEnded(20)
 	}
 	x.Finish()
-	c.AwaitInSync("out", "__transaction_state")
+	c.AwaitTransactionsEnded()
+	c.AwaitInSync("out")
 	c.StopAll()
 	c.SameLogs("out")
 	c.SameLogs("__transaction_state")

@@ -114,8 +114,9 @@ func TestTransactions(t *testing.T) {
 		ts.round(fmt.Sprintf("without %d", id))
 		c.Begin(id, c.Nodes[id].Kind)
 	}
-	c.AwaitInSync("out", "__transaction_state")
 	ts.verify()
+	c.AwaitTransactionsEnded()
+	c.AwaitInSync("out")
 	c.StopAll()
 	c.SameLogs("out")
 	c.SameLogs("__transaction_state")

@@ -101,6 +101,7 @@ func TestClusterCopies(t *testing.T) {
 			}
 		}
 		k.finish()
+		c.AwaitTransactionsEnded()
 		c.StopAll()
 		for _, topic := range []string{input, output(victim), "__transaction_state"} { // members of groups are buried while the nodes stop
 			c.SameLogs(topic)
@@ -124,6 +125,7 @@ func TestClusterCommits(t *testing.T) {
 			bounce(c, coordinator(t, c, "id"), func() { x.awaitMore(t, 20) }, "twelve", "__transaction_state")
 		}
 		x.finish(t)
+		c.AwaitTransactionsEnded()
 		c.StopAll()
 		c.SameLogs("twelve")
 		c.SameLogs("__transaction_state")

@@ -2,8 +2,12 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Record is one record as a reader got it.
@@ -143,3 +147,19 @@ func Atomic(outcomes []Outcome, partitions int, got []Record) error {
 }
 
 func (o Outcome) String() string { return [...]string{"of unknown outcome", "committed", "aborted"}[o] }
+
+// Ended returns an error as long as a coordinator has a transaction open, or its end is not yet everywhere. That all have ended is not to be
+// seen by reading: the coordinator's last record comes after the markers, and a transaction that its client gave up before it wrote
+// anything hides nothing from readers until it times out.
+func Ended(ctx context.Context, admin *kadm.Client) error {
+	listed, err := admin.ListTransactions(ctx, nil, nil)
+	if err != nil {
+		return fmt.Errorf("list transactions: %w", err)
+	}
+	for _, x := range listed.Sorted() {
+		if x.State != "Empty" && !strings.HasPrefix(x.State, "Complete") {
+			return fmt.Errorf("transaction of %s is in state %s", x.TxnID, x.State)
+		}
+	}
+	return nil
+}
