@@ -97,6 +97,24 @@ func (j *Journal) Replay(ctx context.Context, tp protocol.TopicPartition, bytesM
 	return nil
 }
 
+// AwaitCommitted blocks until all that the log of a partition that this broker leads has now is committed.
+func (j *Journal) AwaitCommitted(ctx context.Context, tp protocol.TopicPartition) error {
+	p, err := j.Manager.online(tp)
+	if err != nil {
+		return err
+	}
+	l, err := p.View().local(cluster.NoEpoch, true)
+	if err != nil {
+		return err
+	}
+	acks := []Ack{{TopicPartition: tp, Required: l.LogEndOffset().Offset}}
+	j.Manager.AwaitAcks(ctx, j.Manager.host.now().Add(journalPatience), acks)
+	if errors.Is(acks[0].Err, ErrNotEnoughReplicasAfterAppend) {
+		return nil // on fewer replicas than it should be, and committed
+	}
+	return acks[0].Err
+}
+
 // readBatches reads from an offset into buf, which grows for a batch that is larger.
 func readBatches(l *log.Log, at int64, buf *[]byte) ([]byte, error) {
 	s, err := l.Read(at, len(*buf), log.ToLogEnd, true)

@@ -39,6 +39,8 @@ func (devNull) Replay(context.Context, protocol.TopicPartition, int, func([]byte
 	return nil
 }
 
+func (devNull) AwaitCommitted(context.Context, protocol.TopicPartition) error { return nil }
+
 func (devNull) WriteTxnMarkers(_ context.Context, markers []cluster.TxnMarker) ([][]error, error) {
 	results := make([][]error, len(markers))
 	for i := range markers {
@@ -60,6 +62,8 @@ func (c counted) Append(protocol.TopicPartition, []byte) (int64, func(context.Co
 func (counted) Replay(context.Context, protocol.TopicPartition, int, func([]byte) error) error {
 	return nil
 }
+
+func (counted) AwaitCommitted(context.Context, protocol.TopicPartition) error { return nil }
 
 // BenchmarkTransaction is a transaction of one partition: AddPartitions, EndTxn, the marker, and what that writes.
 func BenchmarkTransaction(b *testing.B) {

@@ -255,6 +255,34 @@ func TestSuccessorFinishes(t *testing.T) {
 	})
 }
 
+// What the coordinator before wrote counts for the next one when it is committed: it may be lost until then, with whatever was done upon it.
+func TestSuccessorWaitsForItsLog(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		p := l.begin(t, "x", at("t", 0)...)
+		l.journal.hold()
+		ended := make(chan error, 1)
+		go func() { ended <- l.End(t.Context(), "x", p, true) }()
+		synctest.Wait()
+		l.Resigned(0, 6)
+		l.Elected(0, 7)
+		synctest.Wait()
+		if err := <-ended; !errors.Is(err, kerr.NotCoordinator) {
+			t.Error(err)
+		}
+		if _, err := l.Describe(t.Context(), "x"); !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			t.Error(err)
+		}
+		if m := l.brokers[1].taken(); len(m) > 0 {
+			t.Errorf("sent before it is committed: %v", m)
+		}
+		l.journal.release(nil)
+		synctest.Wait()
+		if s, m := l.state(t, "x"), fmt.Sprint(l.brokers[1].taken()); s != CompleteCommit || m != "[{4000 0 7 true [t-0]}]" {
+			t.Error(s, m)
+		}
+	})
+}
+
 // Elections that are told late do not count, and a leader that stays one keeps what it has.
 func TestElections(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {

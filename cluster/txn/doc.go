@@ -29,6 +29,8 @@
 //
 // # Other departures, all where Apache can lose its way
 //
+//   - A coordinator that takes over waits until what it has read is committed (COORDINATOR_LOAD_IN_PROGRESS). Apache acts at once on what may
+//     still be lost: it sends markers of a commit that its own successor may not know of, and aborts in the other partitions.
 //   - A partition whose log cannot be read stays in COORDINATOR_LOAD_IN_PROGRESS and is tried again; it is not served half loaded. Single
 //     records that are not understood are skipped, and do not end the load.
 //   - A partition counts as deleted, and needs no marker, when the cluster's store does not have it. The broker's image may lack a topic

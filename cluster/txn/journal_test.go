@@ -57,6 +57,21 @@ func (j *memJournal) Replay(_ context.Context, _ protocol.TopicPartition, _ int,
 	return nil
 }
 
+func (j *memJournal) AwaitCommitted(ctx context.Context, _ protocol.TopicPartition) error {
+	j.mu.Lock()
+	released := j.released
+	j.mu.Unlock()
+	if released == nil {
+		return nil
+	}
+	select {
+	case <-released:
+		return j.outcome
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (j *memJournal) hold() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

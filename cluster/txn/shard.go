@@ -1,7 +1,9 @@
 package txn
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +26,9 @@ type Journal interface {
 	// Replay visits the partition's log from its start to its end (not its high watermark), whole batches at a time, about
 	// bytesMax at once. The bytes are valid during the visit. An error of visit ends it and comes back.
 	Replay(ctx context.Context, tp protocol.TopicPartition, bytesMax int, visit func(batches []byte) error) error
+
+	// AwaitCommitted blocks until what the partition's log has now is committed, or never will be here.
+	AwaitCommitted(ctx context.Context, tp protocol.TopicPartition) error
 }
 
 const (
@@ -155,12 +160,15 @@ func (s *shard) commit() {
 }
 
 // load replays the partition's log, over and over until that works: a partition that is served half loaded would give ids away
-// that are taken.
+// that are taken. What the coordinator before has written and not seen committed may still be lost with this broker, and counts only when it cannot.
 func (s *shard) load() bool {
 	began := time.Now()
 	for {
 		l := loader{logger: s.settings.Logger, txns: map[string]*Transaction{}}
 		err := s.journal.Replay(s.ctx, s.tp, s.settings.LoadBytes, l.add)
+		if err == nil {
+			err = s.journal.AwaitCommitted(s.ctx, s.tp)
+		}
 		if s.ctx.Err() != nil {
 			return false
 		}
@@ -175,7 +183,9 @@ func (s *shard) load() bool {
 			s.loaded.Store(true)
 			return true
 		}
-		s.settings.Logger.Error().Err(err).Stringer("partition", s.tp).Msg("could not load transactional ids")
+		if !is(err, kerr.NotLeaderForPartition) { // else the word that it has resigned is on its way
+			s.settings.Logger.Error().Err(err).Stringer("partition", s.tp).Msg("could not load transactional ids")
+		}
 		select {
 		case <-s.ctx.Done():
 			return false
@@ -187,11 +197,21 @@ func (s *shard) load() bool {
 // adopt takes over what the coordinator before has left: transactions that it decided are brought to their end.
 func (s *shard) adopt(txns map[string]*Transaction, now time.Time) {
 	s.txns = txns
+	var decided []*Transaction
 	for _, t := range txns {
 		if t.Resume(now) {
-			s.spread(t, now)
+			decided = append(decided, t)
 		}
 	}
+	for _, t := range inOrder(decided) {
+		s.spread(t, now)
+	}
+}
+
+// inOrder sorts transactions, so that the same log has the same consequences each time.
+func inOrder(all []*Transaction) []*Transaction {
+	slices.SortFunc(all, func(a, b *Transaction) int { return cmp.Compare(a.id, b.id) })
+	return all
 }
 
 // do runs f in the loop and waits until f, or what it began, has called answer. When the shard ends first, the coordinator has moved.
@@ -318,11 +338,15 @@ func (s *shard) dropVacant(t *Transaction) {
 
 // abortOverdue aborts transactions that are open for too long.
 func (s *shard) abortOverdue(now time.Time) {
+	var overdue []*Transaction
 	for _, t := range s.txns {
-		if next := t.Expire(now); next != nil {
-			s.settings.Logger.Info().Str("transactional-id", t.id).Int64("producer", t.ID).Msg("aborting a transaction that timed out")
-			s.write(t, next, now, func(error) {})
+		if t.Expire(now) != nil {
+			overdue = append(overdue, t)
 		}
+	}
+	for _, t := range inOrder(overdue) {
+		s.settings.Logger.Info().Str("transactional-id", t.id).Int64("producer", t.ID).Msg("aborting a transaction that timed out")
+		s.write(t, t.pending, now, func(error) {})
 	}
 }
 
