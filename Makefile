@@ -21,7 +21,7 @@ zookeeper: ## the metadata store and the controller against a real ZooKeeper (De
 
 .PHONY: sim
 sim: ## the simulated cluster, SEEDS random seeds (default 300) of STEPS steps (default 6000)
-	go test ./cluster/sim -run TestSimulation -seeds=$(or $(SEEDS),300) -steps=$(or $(STEPS),6000) -timeout 60m
+	go test ./cluster/sim -run 'TestSimulation|TestTransactions' -seeds=$(or $(SEEDS),300) -steps=$(or $(STEPS),6000) -timeout 60m
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s)

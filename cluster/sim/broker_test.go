@@ -57,6 +57,7 @@ type life struct {
 	replicas     *replica.Manager
 	registration *metastore.Registration
 	controller   *controller.Controller
+	coordinators []*coordinator // of transactions, by partition
 
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -101,6 +102,9 @@ func (w *world) boot(id cluster.BrokerID) {
 	config.UncleanLeaderElectionEnable = w.seams.unclean
 	l.controller = controller.New(controller.Options{ID: id, Store: store, Registration: l.registration, Config: config, Logger: logger,
 		Dial: func(to cluster.Broker) controller.Peer { return &controlLine{l, to.ID} }})
+	for n := range shards {
+		l.coordinators = append(l.coordinators, l.newCoordinator(n, store))
+	}
 	b.life = l
 	w.tracef("broker %d starts", id)
 	l.working.Go(l.join)
@@ -155,6 +159,7 @@ func (l *life) end() {
 	if l.answers.Load() {
 		l.controller.Stop()
 	}
+	l.closeCoordinators()
 	l.fetchers.Close()
 	l.replicas.Close()
 	_ = l.closeLogs()
@@ -172,6 +177,7 @@ func (w *world) stop(id cluster.BrokerID) {
 	w.leaving.Go(func() {
 		l.handOver()
 		l.controller.Stop()
+		l.closeCoordinators()
 		l.fetchers.Close()
 		l.replicas.Close()
 		l.cancel()
@@ -224,8 +230,25 @@ func (l *life) handOver() {
 // listener takes a broker down whose disk failed: it has only one.
 type listener struct{ *life }
 
-func (listener) LeadershipChanged(_, _ []replica.Leadership)      {}
-func (listener) ReplicasStopped([]cluster.StopReplica)            {}
+// LeadershipChanged implements replica.Listener.
+func (l listener) LeadershipChanged(led, followed []replica.Leadership) {
+	for _, p := range led {
+		if p.Topic == cluster.TransactionsTopic {
+			l.coordinators[p.Partition].Elected(p.Partition, p.Epoch)
+		}
+	}
+	for _, p := range followed {
+		l.resigned(p.TopicPartition, p.Epoch)
+	}
+}
+
+// ReplicasStopped implements replica.Listener.
+func (l listener) ReplicasStopped(stopped []cluster.StopReplica) {
+	for _, s := range stopped {
+		l.resigned(s.TopicPartition, s.LeaderEpoch)
+	}
+}
+
 func (listener) PartitionsDeleted(gone []protocol.TopicPartition) {}
 func (l listener) DirectoryFailed(log.DirStatus) {
 	l.w.report(fmt.Sprint("disk of ", l.id), func() { l.w.halted(l.life) })

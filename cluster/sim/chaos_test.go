@@ -21,11 +21,15 @@ type scenario struct {
 	producers   []*producer
 	transactors []*transactor
 	consumers   []*consumer
+	sessions    []*session // the newest of each transactional id
+	zombies     []*session
 	config      *log.Config
 	powerCuts   bool // disks lose what is not synced, and everything is synced
 	usual       weather
-	calm        bool // the faults are over
-	made        int  // topics
+	calm        bool   // the faults are over
+	made        int    // topics
+	populate    func() // makes topics and clients
+	chores      func() // of operators
 }
 
 const (
@@ -47,6 +51,7 @@ func newScenario(seed uint64) *scenario {
 	s.usual = weather{delay: 5 * time.Millisecond, late: 0.02 * s.rnd.Float64(), lateMax: 4 * time.Second, lost: 0.02 * s.rnd.Float64(),
 		twice: 0.02 * s.rnd.Float64(), storeDelay: 4 * time.Millisecond}
 	s.network.weather = s.usual
+	s.populate, s.chores = s.newTopics, s.administer
 	return s
 }
 
@@ -56,13 +61,17 @@ func (s *scenario) play(steps int) {
 		s.boot(id)
 	}
 	s.run(2*time.Second, steps)
+	s.populate()
+	s.every(clientInterval, s.client)
+	s.every(faultInterval, s.fault)
+	s.every(adminInterval, s.chores)
+	s.run(time.Hour, steps)
+}
+
+func (s *scenario) newTopics() {
 	for range 2 {
 		s.newTopic()
 	}
-	s.every(clientInterval, s.client)
-	s.every(faultInterval, s.fault)
-	s.every(adminInterval, s.administer)
-	s.run(time.Hour, steps)
 }
 
 // every does something again and again until calm returns, with pauses around the interval.
@@ -352,6 +361,9 @@ func (s *scenario) finishClients() {
 				x.tick(true)
 			}
 		}
+		for _, x := range slices.Concat(s.sessions, s.zombies) {
+			x.tick(true)
+		}
 		for _, c := range s.consumers {
 			c.tick()
 		}
@@ -370,6 +382,9 @@ func (s *scenario) unrest() string {
 		if !x.topic.deleted && x.open() {
 			return fmt.Sprintf("transactor %d is not done", x.number)
 		}
+	}
+	if why := s.unrestOfTransactions(); why != "" {
+		return why
 	}
 	for _, k := range s.check.keys {
 		if why := s.unrestOf(k, s.check.histories[k]); why != "" {
@@ -415,6 +430,8 @@ func (s *scenario) unrestOf(k key, h *history) string {
 			return fmt.Sprintf("%v: logs of %d and %d differ", h.tp, a.Replicas[0], id)
 		case m.log.HighWatermark().Offset != int64(len(m.entries)):
 			return fmt.Sprintf("%v: high watermark of %d is %d of %d", h.tp, id, m.log.HighWatermark().Offset, len(m.entries))
+		case m.log.LastStableOffset().Offset != int64(len(m.entries)):
+			return fmt.Sprintf("%v: a transaction is open at %d on broker %d", h.tp, m.log.LastStableOffset().Offset, id)
 		}
 	}
 	return ""

@@ -16,6 +16,7 @@ type entry struct {
 	epoch         int32
 	value         string // of a control record what it says
 	pid           int64
+	producerEpoch int16
 	transactional bool
 	control       bool
 }
@@ -37,6 +38,7 @@ type history struct {
 	written   bool
 	tainted   bool // a leader was elected uncleanly: what was committed may be lost
 	deleting  bool
+	open      map[int64]int16 // by producer id: the epoch of the transaction whose records are committed, and not its end
 }
 
 // mirror is what the checker has read of a replica's log.
@@ -54,17 +56,18 @@ type checker struct {
 	mirrors     map[cluster.BrokerID]map[key]*mirror
 	controllers map[cluster.ControllerEpoch]cluster.BrokerID
 	buffer      []byte
+	txns        txnChecker
 }
 
 func newChecker(w *world) checker {
-	c := checker{w: w, histories: map[key]*history{}, mirrors: map[cluster.BrokerID]map[key]*mirror{}}
+	c := checker{w: w, histories: map[key]*history{}, mirrors: map[cluster.BrokerID]map[key]*mirror{}, txns: newTxnChecker()}
 	return c
 }
 
 // watch begins with a partition.
 func (c *checker) watch(id protocol.TopicID, tp protocol.TopicPartition) {
 	k := key{id, tp.Partition}
-	c.histories[k] = &history{tp: tp, at: map[string]int64{}, owed: map[int64]string{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}}
+	c.histories[k] = &history{tp: tp, at: map[string]int64{}, owed: map[int64]string{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}, open: map[int64]int16{}}
 	c.keys = append(c.keys, k)
 }
 
@@ -245,6 +248,9 @@ func (c *checker) commit(h *history, entries []entry) {
 			c.w.breaks("%v: %q is committed at %d, where %q was acknowledged", h.tp, e.value, e.offset, owed)
 		}
 		delete(h.owed, e.offset)
+		if c.w.coordinated {
+			c.transactional(h, e)
+		}
 	}
 	h.committed = append(h.committed, entries...)
 }

@@ -330,7 +330,7 @@ func entriesFrom(offset int64, b []byte) ([]entry, error) {
 			if r.Offset != offset+int64(len(entries)) {
 				return nil, fmt.Errorf("offset %d follows %d", r.Offset, offset+int64(len(entries))-1)
 			}
-			e := entry{r.Offset, batch.LeaderEpoch(), string(r.Value), batch.ProducerID(), batch.Transactional(), batch.Control()}
+			e := entry{r.Offset, batch.LeaderEpoch(), string(r.Value), batch.ProducerID(), batch.ProducerEpoch(), batch.Transactional(), batch.Control()}
 			if e.control {
 				e.value = markerText(r)
 			}

@@ -1,13 +1,13 @@
 // Package sim tests the cluster by simulation: some brokers in one process, with a network, disks and a metadata store that misbehave by
 // a seed, under a clock that jumps. It has tests only.
 //
-//	go test ./cluster/sim -seed=N -steps=M -trace   one run, with what happened
-//	make sim                                        hundreds of seeds
-//	go test ./cluster/sim -run Dialogues -rewrite   the dialogues' replies anew
+//	go test ./cluster/sim -seed=N -steps=M -args -trace   one run, with what happened
+//	make sim                                              hundreds of seeds
+//	go test ./cluster/sim -run Dialogues -rewrite         the dialogues' replies anew
 //
 // What runs is what a broker runs: replica.Manager with its fetchers and its queue of proposals, log.Manager on vfs.Mem, controller.Controller
-// over a session of metastore.Embedded. Simulated is only what lies between them: each request, each answer and each operation
-// of the store is a message that waits for its turn in one queue.
+// over a session of metastore.Embedded, txn.Coordinator with its markers. Simulated is only what lies between them: each request, each answer
+// and each operation of the store is a message that waits for its turn in one queue.
 //
 // # Determinism
 //
@@ -24,13 +24,21 @@
 // leader's high watermark passed never changes, all members of the ISR that are up have it, no replica's own high watermark passes something
 // else; what is acknowledged by all in-sync replicas is below the high watermark, what a consumer reads is too; an idempotent producer's record is
 // there once; the end of a transaction is in the log when it is acknowledged, and who reads decided records gets those of committed transactions and no
-// others. At the end the faults stop, and everything must come to rest: replicas equal and in sync, every request answered, every record read.
+// others. Where transactions have coordinators (TestTransactions): a marker says what was decided, by a record of __transaction_state that is
+// committed before it, so that the outcome is the same in all partitions; when the coordinator's log has a transaction complete, all its partitions have
+// the marker; whoever is told of an end finds it decided so; a producer's states follow each other, and its epochs only grow; nobody is served in an epoch
+// after a client was given a later one of the same id.
+//
+// At the end the faults stop, and everything must come to rest: replicas equal and in sync, no transaction open, every request answered, every
+// record read.
 //
 // A check that never fails proves nothing, so some faults of design are planted between the parts (seams), and the seeds must find each.
 //
 // # What is not
 //
-// Sockets, frames and fetch sessions: requests travel as the values that cluster/peer makes of them. Handlers, groups, the transaction coordinator
-// (its markers are written by the clients here), retention and compaction. A broker has one log directory. Disks lose unsynced writes only in runs where
-// every append is synced, because Kafka promises nothing for the others; the dialogues have some of those.
+// Sockets, frames and fetch sessions: requests travel as the values that cluster/peer makes of them. Handlers, groups, txn.Verifier (each
+// question goes to the coordinator by itself), markers of two partitions of __transaction_state in one request (each partition has a coordinator
+// of its own, since their order in the queue would be chance), epochs that are used up, ids that expire, retention and compaction. A broker has one
+// log directory. Disks lose unsynced writes only in runs where every append is synced, because Kafka promises nothing for the others; the
+// dialogues have some of those.
 package sim

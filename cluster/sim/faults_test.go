@@ -10,6 +10,7 @@ import (
 
 	"gokafka/cluster"
 	"gokafka/cluster/replica"
+	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/protocol"
 )
@@ -43,6 +44,25 @@ var plants = map[string]func(*scenario){
 	},
 	"the end of a transaction is answered and not written": func(s *scenario) { s.seams.append = loseMarkers },
 	"a broker that starts again does not know producers":   func(s *scenario) { s.seams.append = forgetProducers },
+}
+
+// plantsInCoordinators are faults of design of transaction coordinators.
+var plantsInCoordinators = map[string]func(*scenario){
+	"a marker is lost on its way to one of the partitions": func(s *scenario) { s.seams.marker = loseOne },
+	"a coordinator that takes over forgets open transactions": func(s *scenario) {
+		s.seams.journal = func(j txn.Journal) txn.Journal { return forgetful{j} }
+	},
+	"a coordinator that takes over acts on what is not committed yet": func(s *scenario) {
+		s.seams.journal = func(j txn.Journal) txn.Journal { return rash{j} }
+	},
+	"a commit is answered before its record is replicated": func(s *scenario) {
+		s.seams.journal = func(j txn.Journal) txn.Journal { return hasty{j} }
+	},
+}
+
+// loseOne loses the marker for the last of several partitions.
+func loseOne(m cluster.TxnMarker) []protocol.TopicPartition {
+	return m.Partitions[:max(1, len(m.Partitions)-1)]
 }
 
 // loseMarkers loses one in three.
@@ -87,11 +107,19 @@ func inviteAll(l *life, r *cluster.LeaderAndISRRequest) {
 const seedsForPlants = 60
 
 func TestPlantedFaultsAreFound(t *testing.T) {
+	findPlants(t, plants, func(s *scenario) { s.config.UncleanElection = false }) // which forgives much
+}
+
+func TestPlantedFaultsInCoordinatorsAreFound(t *testing.T) {
+	findPlants(t, plantsInCoordinators, (*scenario).coordinate)
+}
+
+func findPlants(t *testing.T, plants map[string]func(*scenario), prepare func(*scenario)) {
 	for name, plant := range plants {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(seedsForPlants) {
 				o := simulate(t, seed+1, *stepsFlag, func(s *scenario) {
-					s.config.UncleanElection = false // which forgives much
+					prepare(s)
 					plant(s)
 				})
 				if o.broken != nil && !strings.Contains(o.broken.Error(), "come to rest") {

@@ -42,17 +42,22 @@ func simulate(t *testing.T, seed uint64, steps int, plant func(*scenario)) (o ou
 }
 
 // TestSimulation plays seeds: nothing may break.
-func TestSimulation(t *testing.T) {
+func TestSimulation(t *testing.T) { playSeeds(t, nil) }
+
+// TestTransactions plays seeds with transactions that have coordinators.
+func TestTransactions(t *testing.T) { playSeeds(t, (*scenario).coordinate) }
+
+func playSeeds(t *testing.T, prepare func(*scenario)) {
 	for _, seed := range seeds() {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			o := simulate(t, seed, *stepsFlag, nil)
+			o := simulate(t, seed, *stepsFlag, prepare)
 			if *traceFlag {
 				t.Log("\n" + o.trace)
 			}
 			if o.broken != nil {
-				t.Fatalf("%v\nsay go test ./cluster/sim -run TestSimulation -seed=%d -steps=%d -trace", o.broken, seed, *stepsFlag)
+				t.Fatalf("%v\nsay go test ./cluster/sim -run '^%s$' -seed=%d -steps=%d -args -trace", o.broken, strings.Split(t.Name(), "/")[0], seed, *stepsFlag)
 			}
-			if o.acked == 0 || o.read == 0 || o.ended == 0 {
+			if o.acked == 0 && prepare == nil || o.read == 0 || o.ended == 0 {
 				t.Errorf("%d batches acknowledged, %d records read, %d transactions ended", o.acked, o.read, o.ended)
 			}
 		})
@@ -75,10 +80,12 @@ func seeds() []uint64 {
 
 // TestDeterminism plays a seed twice: everything happens alike.
 func TestDeterminism(t *testing.T) {
-	for _, seed := range fixedSeeds[:3] {
-		first := simulate(t, seed, *stepsFlag, nil)
-		if second := simulate(t, seed, *stepsFlag, nil); first.trace != second.trace {
-			t.Errorf("seed %d: %s", seed, firstDifference(first.trace, second.trace))
+	for _, prepare := range []func(*scenario){nil, (*scenario).coordinate} {
+		for _, seed := range fixedSeeds[:3] {
+			first := simulate(t, seed, *stepsFlag, prepare)
+			if second := simulate(t, seed, *stepsFlag, prepare); first.trace != second.trace {
+				t.Errorf("seed %d: %s", seed, firstDifference(first.trace, second.trace))
+			}
 		}
 	}
 }

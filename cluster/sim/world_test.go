@@ -17,8 +17,10 @@ import (
 	"gokafka/cluster"
 	"gokafka/cluster/metastore"
 	"gokafka/cluster/replica"
+	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/log/vfs"
+	"gokafka/protocol"
 )
 
 // world is the simulated cluster with everything around it. Its goroutine is the only one that casts dice.
@@ -39,6 +41,7 @@ type world struct {
 	leaving            sync.WaitGroup // brokers that stop
 	clients            sync.WaitGroup // requests of clients
 	acked, read, ended int            // batches, records and transactions, so that a run that did nothing is noticed
+	coordinated        bool           // transactions have coordinators; else clients write the markers
 	stored             bool           // something was done at the store since the last check
 
 	mu      sync.Mutex
@@ -62,6 +65,8 @@ type seams struct {
 	append  func(*life, []byte) []byte                              // changes what is produced; nil: it is not, and answered
 	aborted func([]log.AbortedTransaction) []log.AbortedTransaction // changes what a consumer is told
 	unclean bool                                                    // the controller elects from outside of the ISR
+	journal func(txn.Journal) txn.Journal                           // of transaction coordinators
+	marker  func(cluster.TxnMarker) []protocol.TopicPartition       // of its partitions, where it is written
 }
 
 func newWorld(seed uint64, brokers int) *world {
