@@ -15,8 +15,9 @@ import (
 // AlterPartition writes the in-sync replicas that leaders propose (KIP-497). A proposal is judged by its epochs first; one that says
 // what is written already succeeds, so that a leader may repeat what it has had no answer to.
 //
-// Two checks are KRaft's and not those of Apache's ZooKeeper controller, which lets any broker that knows the epochs make itself
-// leader, and accepts an empty ISR: here the sender must lead the partition, and be in the ISR it proposes.
+// Some checks are KRaft's and not those of Apache's ZooKeeper controller, which lets any broker that knows the epochs make itself
+// leader, and accepts an empty ISR: here the sender must lead the partition, and be in the ISR it proposes, in which every replica of
+// the partition may be once.
 func (c *Controller) AlterPartition(ctx context.Context, r *cluster.AlterPartitionRequest) (*cluster.AlterPartitionResponse, error) {
 	resp, err := ask(ctx, c, "alter partition", func(ctx context.Context, t *term) (*cluster.AlterPartitionResponse, error) {
 		return t.alterPartition(ctx, r)
@@ -108,8 +109,22 @@ func (t *term) judge(p *partition, from cluster.BrokerID, a *cluster.AlterPartit
 		return false, kerr.InvalidRequest
 	case slices.ContainsFunc(a.NewISR, func(id cluster.BrokerID) bool { return !t.state.live(id) }):
 		return false, kerr.IneligibleReplica
+	case !p.mayBeISR(a.NewISR):
+		return false, kerr.InvalidRequest
 	}
 	return false, nil
+}
+
+// mayBeISR reports whether the members are replicas, each named once: one named twice would count twice for min.insync.replicas. A
+// member that a reassignment has taken out of the assignment stays until the leader drops it.
+func (p *partition) mayBeISR(ids []cluster.BrokerID) bool {
+	for i, id := range ids {
+		isReplica := slices.Contains(p.assignment.Replicas, id) || slices.Contains(p.state.ISR, id)
+		if !isReplica || slices.Contains(ids[:i], id) {
+			return false
+		}
+	}
+	return true
 }
 
 func proposed(now cluster.LeaderAndISR, a *cluster.AlterPartition) cluster.LeaderAndISR {
