@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -25,23 +24,53 @@ type configDescriber interface {
 func describeConfigs(d configDescriber) API {
 	return on(0, 4, func(ctx context.Context, _ *Call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-		questions := make([]admin.Question, len(req.Resources))
-		for i, r := range req.Resources {
-			questions[i] = admin.Question{Resource: admin.Resource{Type: admin.ResourceType(r.ResourceType), Name: r.ResourceName}}
-			if names := r.ConfigNames; len(names) > 0 {
-				questions[i].Wanted = func(name string) bool { return slices.Contains(names, name) }
-			}
+		questions, of := askable(req.Resources)
+		tooMany := errManyMentions.Error()
+		for _, r := range req.Resources {
+			out := kmsg.NewDescribeConfigsResponseResource()
+			out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+			out.ErrorCode, out.ErrorMessage = protocol.CodeOf(errManyMentions), &tooMany
+			resp.Resources = append(resp.Resources, out)
 		}
 		shape := configShape{synonyms: req.IncludeSynonyms, docs: req.IncludeDocumentation}
 		for i, answer := range d.Describe(ctx, questions) {
-			r := kmsg.NewDescribeConfigsResponseResource()
-			r.ResourceType, r.ResourceName = req.Resources[i].ResourceType, req.Resources[i].ResourceName
+			r := &resp.Resources[of[i]]
 			r.ErrorCode, r.ErrorMessage = protocol.CodeOf(answer.Err), neverNull(admin.MessageOf(answer.Err))
 			r.Configs = shape.entries(answer.Entries)
-			resp.Resources = append(resp.Resources, r)
 		}
 		return resp, nil
 	})
+}
+
+// askable makes questions of the resources that are not named too often, and tells which each is of. Many names may be one broker's:
+// brokers count together.
+func askable(resources []kmsg.DescribeConfigsRequestResource) (questions []admin.Question, of []int) {
+	named := mentions[admin.Resource]{}
+	for i, r := range resources {
+		resource := admin.Resource{Type: admin.ResourceType(r.ResourceType), Name: r.ResourceName}
+		counted := resource
+		if resource.Type == admin.BrokerResource {
+			counted.Name = ""
+		}
+		if named.add(counted) != nil {
+			continue
+		}
+		q := admin.Question{Resource: resource}
+		if len(r.ConfigNames) > 0 {
+			names := setOf(r.ConfigNames)
+			q.Wanted = func(name string) bool { return names[name] }
+		}
+		questions, of = append(questions, q), append(of, i)
+	}
+	return questions, of
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 // neverNull is an empty message in place of none: this response alone has it so.

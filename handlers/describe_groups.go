@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gokafka/cluster/group"
 	"gokafka/protocol"
 )
 
@@ -20,8 +21,14 @@ const groupOperations = 1<<3 | 1<<6 | 1<<8
 func describeGroups(g groupCoordinator) API {
 	return on(0, 5, func(ctx context.Context, c *Call, req *kmsg.DescribeGroupsRequest) (*kmsg.DescribeGroupsResponse, error) {
 		resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+		named := mentions[string]{}
 		for _, id := range req.Groups {
-			described := describeGroup(ctx, g, id)
+			var d group.Description
+			err := named.add(id)
+			if err == nil {
+				d, err = g.Describe(ctx, id)
+			}
+			described := shapeGroup(id, d, err)
 			if req.IncludeAuthorizedOperations && described.ErrorCode == 0 {
 				described.AuthorizedOperations = groupOperations
 			}
@@ -31,9 +38,8 @@ func describeGroups(g groupCoordinator) API {
 	})
 }
 
-func describeGroup(ctx context.Context, g groupCoordinator, id string) kmsg.DescribeGroupsResponseGroup {
+func shapeGroup(id string, d group.Description, err error) kmsg.DescribeGroupsResponseGroup {
 	resp := kmsg.NewDescribeGroupsResponseGroup()
-	d, err := g.Describe(ctx, id)
 	resp.Group, resp.ErrorCode = id, protocol.CodeOf(err)
 	resp.State, resp.ProtocolType, resp.Protocol = d.State, d.ProtocolType, d.Protocol
 	for _, m := range d.Members {

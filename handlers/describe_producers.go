@@ -25,11 +25,12 @@ type producerLister interface {
 func describeProducers(l producerLister) API {
 	return on(0, 0, func(_ context.Context, _ *Call, r *kmsg.DescribeProducersRequest) (*kmsg.DescribeProducersResponse, error) {
 		resp := r.ResponseKind().(*kmsg.DescribeProducersResponse)
+		named := mentions[protocol.TopicPartition]{}
 		for _, t := range r.Topics {
 			out := kmsg.DescribeProducersResponseTopic{Topic: t.Topic}
 			for _, partition := range t.Partitions {
 				tp := protocol.TopicPartition{Topic: t.Topic, Partition: partition}
-				out.Partitions = append(out.Partitions, producersOf(l, tp))
+				out.Partitions = append(out.Partitions, producersOf(l, tp, named.add(tp)))
 			}
 			resp.Topics = append(resp.Topics, out)
 		}
@@ -37,9 +38,11 @@ func describeProducers(l producerLister) API {
 	})
 }
 
-func producersOf(l producerLister, tp protocol.TopicPartition) kmsg.DescribeProducersResponseTopicPartition {
+func producersOf(l producerLister, tp protocol.TopicPartition, err error) kmsg.DescribeProducersResponseTopicPartition {
 	out := kmsg.DescribeProducersResponseTopicPartition{Partition: tp.Partition}
-	err := admin.CheckTopicName(tp.Topic)
+	if err == nil {
+		err = admin.CheckTopicName(tp.Topic)
+	}
 	if err == nil && l.Metadata().Topic(tp.Topic) == nil {
 		out.ErrorCode, out.ErrorMessage = kerr.UnknownTopicOrPartition.Code, &kerr.UnknownTopicOrPartition.Description
 		return out

@@ -31,8 +31,10 @@ func offsetFetch(o offsetFetcher) API {
 	return on(0, 9, func(ctx context.Context, c *Call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 		resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 		if c.Version >= 8 {
+			named := mentions[string]{}
 			for i := range req.Groups {
-				resp.Groups = append(resp.Groups, o.group(ctx, &req.Groups[i], req.RequireStable))
+				err := named.add(req.Groups[i].Group)
+				resp.Groups = append(resp.Groups, o.group(ctx, &req.Groups[i], req.RequireStable, err))
 			}
 			return resp, nil
 		}
@@ -64,10 +66,14 @@ func offsetFetch(o offsetFetcher) API {
 	})
 }
 
-// group answers for one group of versions 8 and later.
-func (o offsetFetcher) group(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, requireStable bool) kmsg.OffsetFetchResponseGroup {
+// group answers for one group of versions 8 and later, unless it is refused.
+func (o offsetFetcher) group(ctx context.Context, req *kmsg.OffsetFetchRequestGroup, requireStable bool, refused error) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
+	if refused != nil {
+		resp.ErrorCode = protocol.CodeOf(refused)
+		return resp
+	}
 	partitions := listPartitions(req.Topics, func(t *kmsg.OffsetFetchRequestGroupTopic) (string, []int32) { return t.Topic, t.Partitions })
 	fetched, err := o.Groups.FetchOffsets(ctx, req.Group, partitions, requireStable)
 	resp.ErrorCode = protocol.CodeOf(err)
