@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -215,6 +216,29 @@ func TestGrow(t *testing.T) {
 	w.admin.DeleteTopics(ctx, []string{"a"}, 0)
 	if errs := w.admin.CreatePartitions(ctx, []MorePartitions{{Topic: "a", Count: 9}}, 0, false); protocol.CodeOf(errs[0]) != kerr.InvalidTopicException.Code {
 		t.Errorf("of a topic being deleted: %v", errs)
+	}
+}
+
+// Case 106: a small request for very many partitions, alone or in sum, costs nothing.
+func TestMorePartitionsThanARequestMayMake(t *testing.T) {
+	w := newWorld(t, 1, nil)
+	w.create("a")
+	ctx := context.Background()
+	topics := []NewTopic{
+		{Name: "huge", Partitions: math.MaxInt32, ReplicationFactor: 1},
+		{Name: "most", Partitions: partitionsMax - 1, ReplicationFactor: 1},
+		{Name: "last", Partitions: 1, ReplicationFactor: 1},
+		{Name: "none", Partitions: 1, ReplicationFactor: 1},
+	}
+	r := w.admin.CreateTopics(ctx, topics, CreateOptions{ValidateOnly: true})
+	for i, want := range []error{kerr.PolicyViolation, nil, nil, kerr.PolicyViolation} {
+		if protocol.CodeOf(r[i].Err) != protocol.CodeOf(want) {
+			t.Errorf("%s: %v, want %v", topics[i].Name, r[i].Err, want)
+		}
+	}
+	errs := w.admin.CreatePartitions(ctx, []MorePartitions{{Topic: "a", Count: math.MaxInt32}, {Topic: "a", Count: 5}}, 0, true)
+	if protocol.CodeOf(errs[0]) != kerr.PolicyViolation.Code || errs[1] != nil {
+		t.Errorf("grow: %v", errs)
 	}
 }
 

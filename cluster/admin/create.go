@@ -54,6 +54,14 @@ type CreateOptions struct {
 	Describe     bool // fill in TopicResult.Settings
 }
 
+// partitionsMax is how many partitions one request may make. A topic's node in ZooKeeper has room for fewer; without a bound forty bytes
+// that ask for two thousand million would take all memory.
+const partitionsMax = 100_000
+
+func tooManyPartitions() error {
+	return refuse(kerr.PolicyViolation, "Excessively large number of partitions per request.")
+}
+
 // plan is one topic on its way through CreateTopics.
 type plan struct {
 	result   *TopicResult
@@ -68,11 +76,13 @@ func (a *Admin) CreateTopics(ctx context.Context, topics []NewTopic, o CreateOpt
 	known := a.knownTopics(ctx, topics)
 	brokers := candidates(a.Image.Metadata().Brokers())
 	var plans []plan
+	room := partitionsMax
 	for i, t := range topics {
 		results[i].Name = t.Name
 		p := plan{result: &results[i], topic: metastore.NewTopic{Topic: metastore.Topic{Name: t.Name}}}
-		if p.result.Err = a.prepare(&p, t, brokers, known); p.result.Err == nil {
+		if p.result.Err = a.prepare(&p, t, brokers, known, room); p.result.Err == nil {
 			plans = append(plans, p)
+			room -= len(p.topic.Topic.Partitions)
 			known.add(t.Name)
 		}
 	}
@@ -89,8 +99,8 @@ func (a *Admin) CreateTopics(ctx context.Context, topics []NewTopic, o CreateOpt
 	return results
 }
 
-// prepare checks a topic in the order of Apache's checks, since a client sees the first error.
-func (a *Admin) prepare(p *plan, t NewTopic, brokers []candidate, known *knownTopics) error {
+// prepare checks a topic in the order of Apache's checks, since a client sees the first error. There is room for so many partitions.
+func (a *Admin) prepare(p *plan, t NewTopic, brokers []candidate, known *knownTopics, room int) error {
 	if a.Image.Metadata().Topic(t.Name) != nil {
 		return topicExists(t.Name)
 	}
@@ -98,7 +108,7 @@ func (a *Admin) prepare(p *plan, t NewTopic, brokers []candidate, known *knownTo
 	if p.settings, err = settingsOf(t.Settings); err != nil {
 		return err
 	}
-	replicas, err := a.replicasOf(t, brokers)
+	replicas, err := a.replicasOf(t, brokers, room)
 	if err != nil {
 		return err
 	}
@@ -148,9 +158,9 @@ func settingsOf(list []Setting) (map[string]string, error) {
 }
 
 // replicasOf is the assignment that the client gave, in the order of the partitions, or a new one.
-func (a *Admin) replicasOf(t NewTopic, brokers []candidate) ([][]cluster.BrokerID, error) {
+func (a *Admin) replicasOf(t NewTopic, brokers []candidate, room int) ([][]cluster.BrokerID, error) {
 	if len(t.Assignment) == 0 {
-		return a.spreadReplicas(t, brokers)
+		return a.spreadReplicas(t, brokers, room)
 	}
 	if t.Partitions != -1 || t.ReplicationFactor != -1 {
 		return nil, refuse(kerr.InvalidRequest, "Both numPartitions or replicationFactor and replicasAssignments were set. "+
@@ -164,7 +174,7 @@ func (a *Admin) replicasOf(t NewTopic, brokers []candidate) ([][]cluster.BrokerI
 	return replicas, nil
 }
 
-func (a *Admin) spreadReplicas(t NewTopic, brokers []candidate) ([][]cluster.BrokerID, error) {
+func (a *Admin) spreadReplicas(t NewTopic, brokers []candidate, room int) ([][]cluster.BrokerID, error) {
 	v := a.Config.Current()
 	count, factor := int(t.Partitions), int(t.ReplicationFactor)
 	if count == -1 {
@@ -172,6 +182,9 @@ func (a *Admin) spreadReplicas(t NewTopic, brokers []candidate) ([][]cluster.Bro
 	}
 	if factor == -1 {
 		factor = v.Int("default.replication.factor")
+	}
+	if count > room {
+		return nil, tooManyPartitions()
 	}
 	n := max(1, len(brokers))
 	s, err := newSpread(brokers, a.random(n), a.random(n))

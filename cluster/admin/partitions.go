@@ -33,8 +33,11 @@ func (a *Admin) CreatePartitions(ctx context.Context, topics []MorePartitions, t
 		alive[i] = candidate{id: b.ID, rack: b.Rack}
 	}
 	waiting := make([]created, len(topics))
+	room := partitionsMax
 	for i, t := range topics {
-		errs[i] = a.grow(ctx, t, alive, validateOnly)
+		var added int
+		added, errs[i] = a.grow(ctx, t, alive, room, validateOnly)
+		room -= added
 		waiting[i] = created{name: t.Topic, count: int(t.Count), err: &errs[i]}
 	}
 	if !validateOnly {
@@ -50,32 +53,33 @@ func fill(errs []error, err error) []error {
 	return errs
 }
 
-func (a *Admin) grow(ctx context.Context, want MorePartitions, brokers []candidate, validateOnly bool) error {
+// grow adds partitions to one topic, if there is room for as many, and tells how many.
+func (a *Admin) grow(ctx context.Context, want MorePartitions, brokers []candidate, room int, validateOnly bool) (n int, err error) {
 	if marked, err := a.Store.TopicMarkedForDeletion(ctx, want.Topic); err != nil {
-		return err
+		return 0, err
 	} else if marked {
-		return refuse(kerr.InvalidTopicException, "The topic is queued for deletion.")
+		return 0, refuse(kerr.InvalidTopicException, "The topic is queued for deletion.")
 	}
 	topic, err := a.Store.Topic(ctx, want.Topic, nil)
 	if errors.Is(err, metastore.ErrNoNode) {
-		return refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", want.Topic)
+		return 0, refuse(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", want.Topic)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := checkGrowth(topic, want); err != nil {
-		return err
+		return 0, err
 	}
-	added, err := a.addedReplicas(topic, want, brokers)
+	added, err := a.addedReplicas(topic, want, brokers, room)
 	if err != nil || validateOnly {
-		return err
+		return len(added), err
 	}
 	topic.Partitions = maps.Clone(topic.Partitions)
 	from := int32(len(topic.Partitions))
 	for i, replicas := range added {
 		topic.Partitions[from+int32(i)] = cluster.Assignment{Replicas: replicas}
 	}
-	return a.Store.SetTopic(ctx, topic)
+	return len(added), a.Store.SetTopic(ctx, topic)
 }
 
 func checkGrowth(topic metastore.Topic, want MorePartitions) error {
@@ -94,7 +98,7 @@ func checkGrowth(topic metastore.Topic, want MorePartitions) error {
 }
 
 // addedReplicas is the assignment of the new partitions. One made here goes on where the topic's first partition says that it began.
-func (a *Admin) addedReplicas(topic metastore.Topic, want MorePartitions, brokers []candidate) ([][]cluster.BrokerID, error) {
+func (a *Admin) addedReplicas(topic metastore.Topic, want MorePartitions, brokers []candidate, room int) ([][]cluster.BrokerID, error) {
 	first, ok := topic.Partitions[0]
 	if !ok || len(first.Replicas) == 0 {
 		return nil, fmt.Errorf("topic %s has no partition 0", topic.Name)
@@ -102,6 +106,9 @@ func (a *Admin) addedReplicas(topic metastore.Topic, want MorePartitions, broker
 	count := int(want.Count) - len(topic.Partitions)
 	if want.Assignment != nil {
 		return want.Assignment, checkAdded(want.Assignment, count, len(topic.Partitions), len(first.Replicas), brokers)
+	}
+	if count > room {
+		return nil, tooManyPartitions()
 	}
 	start := max(0, slices.IndexFunc(brokers, func(c candidate) bool { return c.id >= first.Replicas[0] }))
 	s, err := newSpread(brokers, start, start)
