@@ -6,6 +6,23 @@ import (
 	"time"
 )
 
+// protocolList is what a member knows, in order of preference, and where in it each is, the first of equals: a client may send a million
+// of them, and the next one, who has others, must not be compared with each.
+type protocolList struct {
+	list []Protocol
+	at   map[string]int
+}
+
+func listProtocols(list []Protocol) protocolList {
+	l := protocolList{list: list, at: make(map[string]int, len(list))}
+	for i, p := range list {
+		if _, again := l.at[p.Name]; !again {
+			l.at[p.Name] = i
+		}
+	}
+	return l
+}
+
 // member is one consumer, or other client, in a group.
 type member struct {
 	id               string
@@ -14,7 +31,7 @@ type member struct {
 	clientHost       string
 	sessionTimeout   time.Duration
 	rebalanceTimeout time.Duration
-	protocols        []Protocol
+	protocols        protocolList
 	assignment       []byte
 
 	isNew   bool      // has not been through a rebalance: it may expire while it waits for one
@@ -26,7 +43,7 @@ type member struct {
 func newMember(id string, r *JoinRequest) *member {
 	return &member{
 		id: id, instanceID: r.InstanceID, clientID: r.ClientID, clientHost: r.ClientHost,
-		sessionTimeout: r.SessionTimeout, rebalanceTimeout: r.RebalanceTimeout, protocols: r.Protocols, isNew: true,
+		sessionTimeout: r.SessionTimeout, rebalanceTimeout: r.RebalanceTimeout, protocols: listProtocols(r.Protocols), isNew: true,
 	}
 }
 
@@ -38,26 +55,25 @@ func (m *member) waits() bool { return m.join != 0 || m.sync != 0 }
 
 // update takes over what a repeated JoinGroup says.
 func (m *member) update(r *JoinRequest) {
-	m.protocols, m.sessionTimeout, m.rebalanceTimeout = r.Protocols, r.SessionTimeout, r.RebalanceTimeout
+	m.protocols, m.sessionTimeout, m.rebalanceTimeout = listProtocols(r.Protocols), r.SessionTimeout, r.RebalanceTimeout
 }
 
-func (m *member) supports(protocol string) bool { return m.find(protocol) >= 0 }
-
-func (m *member) find(protocol string) int {
-	return slices.IndexFunc(m.protocols, func(p Protocol) bool { return p.Name == protocol })
+func (m *member) supports(protocol string) bool {
+	_, ok := m.protocols.at[protocol]
+	return ok
 }
 
 // metadata is what the member said beside the protocol; nil when it does not know it.
 func (m *member) metadata(protocol string) []byte {
-	if i := m.find(protocol); i >= 0 {
-		return m.protocols[i].Metadata
+	if i, ok := m.protocols.at[protocol]; ok {
+		return m.protocols.list[i].Metadata
 	}
 	return nil
 }
 
 // matches reports whether a repeated join says the same as before.
 func (m *member) matches(protocols []Protocol) bool {
-	return slices.EqualFunc(m.protocols, protocols, func(a, b Protocol) bool {
+	return slices.EqualFunc(m.protocols.list, protocols, func(a, b Protocol) bool {
 		return a.Name == b.Name && bytes.Equal(a.Metadata, b.Metadata)
 	})
 }
@@ -136,7 +152,7 @@ func (r *roster) candidates() map[string]bool {
 	if len(r.order) == 0 {
 		return common
 	}
-	for _, p := range r.order[0].protocols {
+	for _, p := range r.order[0].protocols.list {
 		if r.allSupport(p.Name) {
 			common[p.Name] = true
 		}
@@ -150,11 +166,11 @@ func (r *roster) vote() string {
 	candidates, votes := r.candidates(), map[string]int{}
 	var ballot []string
 	for _, m := range r.order {
-		i := slices.IndexFunc(m.protocols, func(p Protocol) bool { return candidates[p.Name] })
+		i := slices.IndexFunc(m.protocols.list, func(p Protocol) bool { return candidates[p.Name] })
 		if i < 0 {
 			continue
 		}
-		name := m.protocols[i].Name
+		name := m.protocols.list[i].Name
 		if votes[name]++; votes[name] == 1 {
 			ballot = append(ballot, name)
 		}

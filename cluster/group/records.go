@@ -167,7 +167,7 @@ func parseMember(c *cursor, version int16, protocolName string) *member {
 	if version == 0 {
 		m.rebalanceTimeout = m.sessionTimeout
 	}
-	m.protocols = []Protocol{{Name: protocolName, Metadata: c.bytes()}}
+	m.protocols = listProtocols([]Protocol{{Name: protocolName, Metadata: c.bytes()}})
 	m.assignment = c.bytes()
 	c.tags()
 	return m

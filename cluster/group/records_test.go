@@ -24,7 +24,7 @@ func TestRecordsAreApaches(t *testing.T) {
 	stable.generation, stable.protocolType, stable.protocol, stable.leader = 1, "consumer", "range", "m"
 	stable.members.add(&member{
 		id: "m", clientID: "cons1", clientHost: "/127.0.0.1", rebalanceTimeout: 5 * time.Minute, sessionTimeout: 10 * time.Second,
-		protocols: []Protocol{{Name: "range", Metadata: []byte{0xaa}}},
+		protocols: listProtocols([]Protocol{{Name: "range", Metadata: []byte{0xaa}}}),
 	})
 	empty := newGroup("grp-one", &settings, time.Now())
 	empty.generation, empty.protocolType, empty.stateSince = 2, "consumer", 0x000001a201c9162c
@@ -187,7 +187,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(r.Key, r.Value)
 	g := newGroup("g", &settings, time.UnixMilli(1))
 	g.protocolType, g.protocol, g.leader = "consumer", "range", "m"
-	g.members.add(&member{id: "m", protocols: []Protocol{{Name: "range", Metadata: subscription("t")}}})
+	g.members.add(&member{id: "m", protocols: listProtocols([]Protocol{{Name: "range", Metadata: subscription("t")}})})
 	r = metadataRecord(g, func(*member) []byte { return nil })
 	f.Add(r.Key, r.Value)
 	f.Add([]byte{0, 2, 0, 1, 'g'}, []byte{0, 3, 0, 0})
