@@ -17,10 +17,14 @@ const (
 	goneGrace      = 30 * time.Second
 )
 
+// origin is what instants count from. That it is a time of this process makes them follow the clock that only goes on: when
+// somebody sets the other one forward by an hour, no connection has idled for an hour.
+var origin = time.Now().Add(-time.Hour)
+
 // instant is a moment that one goroutine sets and others read; the zero value is none.
 type instant struct{ nanos atomic.Int64 }
 
-func (i *instant) set(t time.Time) { i.nanos.Store(t.UnixNano()) }
+func (i *instant) set(t time.Time) { i.nanos.Store(int64(t.Sub(origin))) }
 func (i *instant) clear()          { i.nanos.Store(0) }
 func (i *instant) isSet() bool     { return i.nanos.Load() != 0 }
 
@@ -30,7 +34,7 @@ func (i *instant) age(now time.Time) time.Duration {
 	if n == 0 {
 		return 0
 	}
-	return time.Duration(now.UnixNano() - n)
+	return now.Sub(origin) - time.Duration(n)
 }
 
 // transfer is a frame or an answer on its way.
