@@ -1,7 +1,9 @@
 package log
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"gokafka/protocol"
 )
@@ -30,20 +32,29 @@ func (o *Offsets) bound(b Bound) Position {
 // may be cut, or one whole batch of any size if minOneBatch. Where there is nothing to read up to the bound, the slice is empty. An offset
 // before the log's start or after its end is ErrOffsetOutOfRange. The caller releases the slice.
 //
-// It takes no lock, unless a truncation comes between.
-func (l *Log) Read(offset int64, bytesMax int, bound Bound, minOneBatch bool) (*Slice, error) {
+// It takes no lock, unless the log changes meanwhile.
+func (l *Log) Read(offset int64, bytesMax int, bound Bound, minOneBatch bool) (s *Slice, err error) {
+	err = l.unlocked(func(generation uint64) error {
+		if s != nil {
+			s.Release()
+		}
+		s, err = l.read(generation, offset, bytesMax, bound, minOneBatch)
+		return err
+	})
+	return s, err
+}
+
+// unlocked reads without the lock. If a truncation came between, or a file was removed before it was opened, what was read means nothing,
+// and it is read again with the lock.
+func (l *Log) unlocked(read func(generation uint64) error) error {
 	generation := l.generation.Load()
-	s, err := l.read(generation, offset, bytesMax, bound, minOneBatch)
-	if generation%2 == 0 && l.generation.Load() == generation {
-		return s, l.readError(err)
-	}
-	if err == nil {
-		s.Release()
+	err := read(generation)
+	if generation%2 == 0 && l.generation.Load() == generation && !errors.Is(err, fs.ErrNotExist) {
+		return l.readError(err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s, err = l.read(l.generation.Load(), offset, bytesMax, bound, minOneBatch)
-	return s, l.readError(err)
+	return l.readError(read(l.generation.Load()))
 }
 
 func (l *Log) read(generation uint64, offset int64, bytesMax int, bound Bound, minOneBatch bool) (*Slice, error) {
@@ -128,19 +139,27 @@ func (l *Log) PositionOf(offset int64) (Position, error) {
 // AbortedTransaction is a run of a producer's records that read_committed consumers skip, from the offset to its abort marker.
 type AbortedTransaction struct{ ProducerID, FirstOffset int64 }
 
-// AbortedTransactions lists the aborted transactions that have records in [from, to).
-func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTransaction, error) {
-	list := []AbortedTransaction{}
-	segments := *l.segments.Load()
-	for i := max(floorSegment(segments, from), 0); i < len(segments); i++ {
+// AbortedTransactions lists the aborted transactions that have records in [from, to). If the segment of from is gone, and what it told of
+// them, it is ErrOffsetOutOfRange.
+func (l *Log) AbortedTransactions(from, to int64) (list []AbortedTransaction, err error) {
+	err = l.unlocked(func(uint64) error {
+		list, err = abortedTransactions(*l.segments.Load(), from, to)
+		return err
+	})
+	return list, err
+}
+
+func abortedTransactions(segments []*Segment, from, to int64) (list []AbortedTransaction, err error) {
+	first := floorSegment(segments, from)
+	if first < 0 {
+		return nil, fmt.Errorf("%w: %d is before %d", ErrOffsetOutOfRange, from, segments[0].base)
+	}
+	list = []AbortedTransaction{}
+	for _, s := range segments[first:] {
 		var complete bool
-		var err error
-		list, complete, err = segments[i].txns.collect(list, from, to)
-		if err != nil {
-			return nil, l.readError(err)
-		}
-		if complete {
-			break
+		list, complete, err = s.txns.collect(list, from, to)
+		if complete || err != nil {
+			return list, err
 		}
 	}
 	return list, nil
@@ -155,18 +174,26 @@ type TimestampOffset struct {
 
 // OffsetForTimestamp finds the first record at or after the log's start whose timestamp is not below the given one.
 func (l *Log) OffsetForTimestamp(timestamp int64) (r TimestampOffset, ok bool, err error) {
-	offsets, segments := l.offsets.Load(), *l.segments.Load()
+	err = l.unlocked(func(uint64) error {
+		start := l.LogStartOffset()
+		r, ok, err = firstSince(*l.segments.Load(), timestamp, start)
+		return err
+	})
+	return r, ok, err
+}
+
+func firstSince(segments []*Segment, timestamp, start int64) (r TimestampOffset, ok bool, err error) {
 	for _, s := range segments {
 		largest, err := s.largestTimestamp()
 		if err != nil {
-			return r, false, l.readError(err)
+			return r, false, err
 		}
 		if largest.timestamp < timestamp {
 			continue
 		}
-		r, ok, err = s.findTimestamp(timestamp, offsets.Start)
+		r, ok, err = s.findTimestamp(timestamp, start)
 		if ok || err != nil {
-			return r, ok, l.readError(err)
+			return r, ok, err
 		}
 	}
 	return r, false, nil
@@ -174,12 +201,20 @@ func (l *Log) OffsetForTimestamp(timestamp int64) (r TimestampOffset, ok bool, e
 
 // OffsetOfMaxTimestamp finds the record with the largest timestamp, the first of several (ListOffsets -3, KIP-734).
 func (l *Log) OffsetOfMaxTimestamp() (r TimestampOffset, ok bool, err error) {
+	err = l.unlocked(func(uint64) error {
+		r, ok, err = newest(*l.segments.Load())
+		return err
+	})
+	return r, ok, err
+}
+
+func newest(segments []*Segment) (r TimestampOffset, ok bool, err error) {
 	var best *Segment
 	max := timeEntry{timestamp: protocol.NoTimestamp}
-	for _, s := range *l.segments.Load() {
+	for _, s := range segments {
 		largest, err := s.largestTimestamp()
 		if err != nil {
-			return r, false, l.readError(err)
+			return r, false, err
 		}
 		if best == nil || largest.timestamp > max.timestamp {
 			best, max = s, largest
@@ -188,8 +223,7 @@ func (l *Log) OffsetOfMaxTimestamp() (r TimestampOffset, ok bool, err error) {
 	if max.timestamp == protocol.NoTimestamp {
 		return r, false, nil
 	}
-	r, ok, err = best.findMax(max)
-	return r, ok, l.readError(err)
+	return best.findMax(max)
 }
 
 // findTimestamp finds the first record from the offset on whose timestamp is not below the given one.
