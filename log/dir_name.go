@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/protocol"
 )
@@ -20,6 +21,22 @@ const (
 
 // dirNameMax is the longest name of a directory that file systems allow, in bytes.
 const dirNameMax = 255
+
+// topicNameMax is how long a topic's name may be, so that its directories' names are not too long.
+const topicNameMax = 249
+
+// checkName refuses a partition that can have no directory. Whoever speaks as the controller may send any name: one with a slash would lie
+// elsewhere, one that is too long would be taken for an error of the disk, and one with a blank would spoil the checkpoints of all others.
+func checkName(tp protocol.TopicPartition) error {
+	isLegal := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+	}
+	illegal := strings.IndexFunc(tp.Topic, func(r rune) bool { return !isLegal(r) }) >= 0
+	if illegal || tp.Topic == "" || len(tp.Topic) > topicNameMax || tp.Partition < 0 {
+		return fmt.Errorf("no partition can be called %q: %w", tp.String(), kerr.InvalidTopicException)
+	}
+	return nil
+}
 
 // parseDirName splits a directory's name into its partition and its suffix, if it has one.
 func parseDirName(name string) (tp protocol.TopicPartition, suffix string, err error) {

@@ -627,6 +627,28 @@ func TestHighWatermarkOfEarlierLogIsForgotten(t *testing.T) {
 	}
 }
 
+// Case 70, by the way that has no admin API before it: a name that is no topic's makes no directory, here or elsewhere, and takes none offline.
+func TestNamesThatAreNoTopics(t *testing.T) {
+	mem := vfs.NewMem()
+	m := logtest.OpenManager(t, logtest.Options{FS: mem})
+	before := mem.Tree()
+	for _, tp := range []protocol.TopicPartition{
+		{}, {Topic: "../t"}, {Topic: "a/b"}, {Topic: "a b"}, {Topic: "a\n0"}, {Topic: "ü"}, {Topic: "\x00"},
+		{Topic: strings.Repeat("t", 250)}, {Topic: "t", Partition: -1},
+	} {
+		if _, err := m.Create(tp, log.CreateOptions{IsNew: true}); !errors.Is(err, kerr.InvalidTopicException) {
+			t.Errorf("%v: %v", tp, err)
+		}
+	}
+	if after := mem.Tree(); after != before {
+		t.Errorf("something was made:\n%s", after)
+	}
+	if m.Dirs()[0].Offline {
+		t.Errorf("the directory is offline: %v", m.Dirs()[0].Err)
+	}
+	logtest.Create(t, m, protocol.TopicPartition{Topic: strings.Repeat("t", 249), Partition: 99999})
+}
+
 func TestCreateAndDelete(t *testing.T) {
 	mem := vfs.NewMem()
 	m := logtest.OpenManager(t, logtest.Options{FS: mem, Dirs: []string{"/a", "/b"}, Config: func(c *log.Config) { c.FileDeleteDelayMs = 1 << 40 }})

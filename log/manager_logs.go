@@ -32,8 +32,11 @@ type CreateOptions struct {
 }
 
 // Create returns the partition's log; if there is none it makes one in the directory with the fewest logs. While a directory is offline a log
-// that is not new may be there: ErrStorage. A log of another topic id is ErrInconsistentTopicID.
+// that is not new may be there: ErrStorage. A log of another topic id is ErrInconsistentTopicID, a name that is no topic's INVALID_TOPIC_EXCEPTION.
 func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, error) {
+	if err := checkName(tp); err != nil {
+		return nil, err
+	}
 	m.createMu.Lock()
 	defer m.createMu.Unlock()
 	if l, ok := m.logs.get(tp); ok {
