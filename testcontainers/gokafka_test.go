@@ -57,6 +57,8 @@ func docker() (stop func(), err error) {
 		_ = os.RemoveAll(dir)
 	}
 	os.Setenv("DOCKER_HOST", socket)
+	// The daemon has our network. Left to itself the library takes a machine that has /.dockerenv for a container, and asks for a gateway.
+	os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "localhost")
 	for range 300 {
 		if exec.Command("docker", "info").Run() == nil {
 			return stop, nil
