@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"slices"
 
 	"gokafka/protocol"
 )
@@ -237,6 +238,11 @@ func (l *Log) appendLocked(batches []byte, r batchRange, o AppendOptions) error 
 	if err := l.stageLocked(batches, active, o); err != nil {
 		return err
 	}
+	release, err := l.holdTxnIndexLocked(active)
+	if err != nil {
+		return l.storage("open transaction index of", err)
+	}
+	defer release()
 	l.assignEpochs(batches)
 	if err := active.append(batches, l.Config().IndexIntervalBytes); err != nil {
 		return l.storage("append to", err)
@@ -295,6 +301,18 @@ func (l *Log) verifyLocked(b protocol.Batch, o AppendOptions) error {
 		return fmt.Errorf("append to %v: %w", l.tp, ErrTransactionState)
 	}
 	return nil
+}
+
+// holdTxnIndexLocked opens the transaction index if an aborted transaction is to go there. That is done before anything has changed, since
+// the want of file descriptors does not take the directory offline: a transaction whose marker is in the log would stay open.
+func (l *Log) holdTxnIndexLocked(active *Segment) (release func(), err error) {
+	if !slices.ContainsFunc(l.staged.completed, func(c completedTxn) bool { return c.aborted }) {
+		return func() {}, nil
+	}
+	if _, err := active.txns.file.create(); err != nil {
+		return nil, err
+	}
+	return active.txns.file.release, nil
 }
 
 // commitStagedLocked takes over the producers' new state and records the aborted transactions.

@@ -1,10 +1,17 @@
 package log_test
 
 import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"gokafka/log"
 	"gokafka/log/logtest"
+	"gokafka/log/vfs"
 	"gokafka/protocol"
 )
 
@@ -47,5 +54,50 @@ func TestLogStartsWithinTransactions(t *testing.T) {
 	expect("all are over", 8)
 	if aborted, err := l.AbortedTransactions(3, 8); err != nil || len(aborted) != 2 || aborted[1] != (log.AbortedTransaction{ProducerID: 3, FirstOffset: 3}) {
 		t.Errorf("aborted %v, %v", aborted, err)
+	}
+}
+
+// Case 53, case 57: an abort whose index entry cannot be written changes nothing when descriptors are missing, so that the marker which
+// the coordinator sends again ends the transaction; after any other error the directory is offline and a restart ends it.
+func TestAbortsThatCannotBeIndexed(t *testing.T) {
+	for failing, cause := range map[vfs.Op]error{vfs.OpCreate: syscall.EMFILE, vfs.OpWrite: syscall.EIO} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			var broken atomic.Bool
+			mem := vfs.NewMem()
+			m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
+				if broken.Load() && op == failing && strings.HasSuffix(name, ".txnindex") {
+					return &fs.PathError{Op: string(op), Path: name, Err: cause}
+				}
+				return nil
+			}}, nil)
+			defer m.Close()
+			l := logtest.Create(t, m, partition)
+			producer := &protocol.Producer{ID: 1}
+			appendBatch(t, l, 0, protocol.BatchOptions{Producer: producer, Transactional: true}, "v")
+			marker, err := protocol.MarkerBatch(1, 0, protocol.Marker{Type: protocol.MarkerAbort}, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken.Store(true)
+			if _, err := l.AppendAsLeader(slices.Clone(marker), 0, log.AppendOptions{Origin: log.OriginCoordinator}); !errors.Is(err, cause) {
+				t.Fatalf("append of the marker: %v", err)
+			}
+			broken.Store(false)
+			if m.Dirs()[0].Offline {
+				m = open(t, mem.Crash(nil, 1), nil)
+				defer m.Close()
+				l, _ = m.Log(partition)
+			} else if _, err := l.AppendAsLeader(marker, 0, log.AppendOptions{Origin: log.OriginCoordinator}); err != nil {
+				t.Fatalf("the marker again: %v", err)
+			}
+			l.RaiseHighWatermark(l.LogEndOffset())
+			if o := l.Offsets(); o.LastStable.Offset != 2 || o.End.Offset != 2 {
+				t.Errorf("stable up to %d of %d", o.LastStable.Offset, o.End.Offset)
+			}
+			if list, err := l.AbortedTransactions(0, 2); len(list) != 1 || err != nil {
+				t.Errorf("aborted %v, %v", list, err)
+			}
+			logtest.Check(t, m)
+		})
 	}
 }
