@@ -328,7 +328,7 @@ func isUncleanable(err error) bool {
 }
 
 // setCleanLocked notes, also in the volume's file, up to where a log is clean; -1: there is no such log. If the file cannot be written, the
-// directory is offline.
+// directory is offline, unless that was for want of file descriptors: then the next cleaning writes it.
 func (c *cleaner) setCleanLocked(v *volume, tp protocol.TopicPartition, end int64) {
 	points := offsetCheckpoint{}
 	for _, l := range c.logs.on(v) {
@@ -341,7 +341,7 @@ func (c *cleaner) setCleanLocked(v *volume, tp protocol.TopicPartition, end int6
 	}
 	c.checkpoints[v] = points
 	if err := points.write(v.fs, v.path, cleanerOffsetFile); err != nil {
-		c.logger.Error().Err(v.fail("write "+cleanerOffsetFile, err)).Msg("cleaner checkpoint could not be written")
+		c.logger.Error().Err(v.report("write "+cleanerOffsetFile, err)).Msg("cleaner checkpoint could not be written")
 	}
 }
 

@@ -519,6 +519,38 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
+// Case 57: a flush that failed for want of descriptors is made good by the next one, also what was not new any more: the directory is
+// synced, or a power cut takes the leader epochs of records that nobody reads again.
+func TestAFlushWithoutDescriptorsIsMadeGood(t *testing.T) {
+	var short atomic.Bool
+	mem := vfs.NewMem()
+	m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
+		if op == vfs.OpSyncDir && short.Load() {
+			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+		}
+		return nil
+	}}, nil)
+	defer m.Close()
+	l := logtest.Create(t, m, partition)
+	appendBatch(t, l, 0, protocol.BatchOptions{}, "a")
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	appendBatch(t, l, 1, protocol.BatchOptions{}, "b")
+	short.Store(true)
+	if err := l.Flush(); !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("flush without descriptors: %v", err)
+	}
+	short.Store(false)
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	epochs, err := vfs.ReadFile(mem.Crash(rand.New(rand.NewPCG(1, 1)), 0), filepath.Join(l.Dir(), "t-0", "leader-epoch-checkpoint"))
+	if err != nil || !strings.Contains(string(epochs), "1 1") {
+		t.Errorf("after a power cut: %q, %v", epochs, err)
+	}
+}
+
 // Case 54: what was deleted before it was ever flushed does not come back, broken, below the recovery point, when the power is cut
 // after a checkpoint.
 func TestDeletedBeforeFlushedStaysAway(t *testing.T) {

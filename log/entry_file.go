@@ -71,7 +71,11 @@ func (e *entryFile) add(entry []byte) error {
 	if len(e.tail)/e.width < e.pageEntries() {
 		return nil
 	}
-	return e.sealLocked()
+	err := e.sealLocked()
+	if err != nil {
+		e.tail = e.tail[:len(e.tail)-e.width] // the batch is not in the log, and comes again
+	}
+	return err
 }
 
 // sealLocked writes the tail and begins a new one.
@@ -138,7 +142,12 @@ func (e *entryFile) sync() error {
 	if err != nil || !unsynced {
 		return err
 	}
-	return e.file.sync()
+	if err = e.file.sync(); err != nil {
+		e.mu.Lock()
+		e.unsynced = true // it is still owed, when the directory stays online
+		e.mu.Unlock()
+	}
+	return err
 }
 
 // entryLocked reads the entry into buf, which holds one.

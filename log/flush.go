@@ -84,6 +84,7 @@ func (l *Log) runFlush(p flushPlan) error {
 	}
 	if renamed := l.renamed.Swap(false); renamed || p.newFiles {
 		if err := ignoreMissing(l.dir.fs.SyncDir(l.dir.dirPath())); err != nil {
+			l.renamed.Store(true) // it is still owed, when the directory stays online
 			return err
 		}
 	}
@@ -121,6 +122,7 @@ func (l *Log) syncRetired() error {
 		return nil
 	}
 	if err := ignoreMissing(l.dir.fs.SyncDir(l.dir.dirPath())); err != nil {
+		l.retiredSome.Store(true)
 		return l.storage("sync the directory of", err)
 	}
 	return nil

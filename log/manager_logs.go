@@ -108,7 +108,7 @@ func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicParti
 	}
 	for v, tps := range renamed {
 		if err := v.fs.SyncDir(v.path); err != nil {
-			err = v.fail("sync deletions", err)
+			err = v.report("sync deletions", err)
 			for _, tp := range tps {
 				failed[tp] = err
 			}
