@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -25,6 +26,10 @@ type partitionAlterer interface {
 func alterPartition(c partitionAlterer) API {
 	return on(0, 3, func(ctx context.Context, _ *Call, req *kmsg.AlterPartitionRequest) (*kmsg.AlterPartitionResponse, error) {
 		resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
+		if unknownRecovery(req) {
+			resp.ErrorCode = kerr.UnknownServerError.Code
+			return resp, nil
+		}
 		r, err := c.AlterPartition(ctx, alterPartitionRequest(req))
 		if err == nil {
 			err = r.Err
@@ -44,6 +49,15 @@ func alterPartition(c partitionAlterer) API {
 		}
 		return resp, nil
 	}, ClusterAction)
+}
+
+// unknownRecovery reports whether a state of recovery is neither of the two that there are. Apache fails then as a whole.
+func unknownRecovery(req *kmsg.AlterPartitionRequest) bool {
+	return slices.ContainsFunc(req.Topics, func(t kmsg.AlterPartitionRequestTopic) bool {
+		return slices.ContainsFunc(t.Partitions, func(p kmsg.AlterPartitionRequestTopicPartition) bool {
+			return p.LeaderRecoveryState != 0 && p.LeaderRecoveryState != 1
+		})
+	})
 }
 
 // nameOrID tells topics apart until the controller has found them: those that come by id stand under its text.

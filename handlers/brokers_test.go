@@ -226,6 +226,17 @@ func TestAlterPartitionInAllVersions(t *testing.T) {
 	}
 }
 
+// Case 34: a state of recovery that does not exist is not taken for recovering.
+func TestAlterPartitionWithAnUnknownRecoveryState(t *testing.T) {
+	req := kmsg.NewPtrAlterPartitionRequest()
+	req.Version = 2
+	req.Topics = []kmsg.AlterPartitionRequestTopic{{Partitions: []kmsg.AlterPartitionRequestTopicPartition{{NewISR: []int32{1}, LeaderRecoveryState: 25}}}}
+	resp := answer(t, alterPartition(&member{}), req).(*kmsg.AlterPartitionResponse)
+	if resp.ErrorCode != kerr.UnknownServerError.Code || len(resp.Topics) != 0 {
+		t.Errorf("%+v", resp)
+	}
+}
+
 // Requests of old say less, and what they say is understood.
 func TestRequestsOfOld(t *testing.T) {
 	tp := protocol.TopicPartition{Topic: "a", Partition: 1}
