@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -180,10 +181,12 @@ func (c *conn) logEnd(err error) {
 	}
 }
 
-// isGone tells the errors of a connection that is closed on this side or broken on the other.
+// isGone tells the errors of a connection that is closed on this side or broken on the other. The descriptor's own way of sending
+// says of a broken one what the system calls say.
 func isGone(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, protocol.ErrBudgetClosed) || errors.As(err, &op)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, protocol.ErrBudgetClosed) || errors.As(err, &op) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // warn logs what a peer can cause at will, so it says it once a minute for each address.

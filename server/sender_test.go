@@ -182,3 +182,24 @@ func TestPendingRangesAreReleasedAfterAFailure(t *testing.T) {
 		t.Errorf("%d ranges released, %d read", got, read.Load())
 	}
 }
+
+// A client that goes away while it is sent a long range is no fault of the server's, and nothing to log.
+func TestClientLeavesDuringARange(t *testing.T) {
+	f, _ := randomFile(t, 64<<20)
+	var released, read atomic.Int32
+	s := rangeServer(t, func() *protocol.Reply {
+		return &protocol.Reply{Chunks: []protocol.Chunk{
+			{Range: &fileRange{f: f, n: 64 << 20, descriptor: true, currentFor: 99, released: &released, read: &read}},
+		}}
+	})
+	c := s.dial()
+	c.send(fetch())
+	if _, err := io.ReadFull(c, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close() // what it has not read resets the connection
+	s.awaitConnections(0)
+	if n := s.logs.count(); n != 0 || released.Load() != 1 {
+		t.Errorf("%d released, logged %q", released.Load(), s.logs)
+	}
+}
