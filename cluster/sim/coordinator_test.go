@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,8 +34,8 @@ type coordinator struct {
 
 func (l *life) newCoordinator(shard int, store *metastore.Store) *coordinator {
 	settings := txn.DefaultSettings()
-	settings.AbortInterval, settings.RequestTimeout = overdueInterval, coordinatorTimeout
-	var journal txn.Journal = &replica.Journal{Manager: l.replicas, Acks: replica.AcksAll}
+	settings.AbortInterval, settings.RequestTimeout = overdueInterval+time.Duration(shard)*time.Microsecond, coordinatorTimeout
+	var journal txn.Journal = pacedJournal{&replica.Journal{Manager: l.replicas, Acks: replica.AcksAll}, time.Duration(1 + shard)}
 	if l.w.seams.journal != nil {
 		journal = l.w.seams.journal(journal)
 	}
@@ -46,7 +46,7 @@ func (l *life) newCoordinator(shard int, store *metastore.Store) *coordinator {
 		},
 		Logger: l.w.logger,
 	})}
-	c.Coordinator = txn.New(txn.Options{Settings: settings, Journal: journal, IDs: txn.NewProducerIDs(idBlocks{l, shard}), Markers: c.markers, Partitions: shards})
+	c.Coordinator = txn.New(txn.Options{Settings: settings, Journal: journal, IDs: txn.NewProducerIDs(l.idBlock(shard)), Markers: c.markers, Partitions: shards})
 	return c
 }
 
@@ -68,17 +68,44 @@ func (l *life) resigned(tp protocol.TopicPartition, epoch cluster.LeaderEpoch) {
 	}
 }
 
-// idBlocks has the controller reserve producer ids.
-type idBlocks struct {
-	*life
-	shard int
+// idBlock is producer ids that no other coordinator of any life has, at once: those who wait for the controller together would go on together.
+type idBlock int64
+
+const idBlockSize = 1000
+
+func (l *life) idBlock(shard int) idBlock {
+	return idBlock(((int64(l.number)*brokersOfScenario+int64(l.id))*shards + int64(shard)) * idBlockSize)
 }
 
-func (b idBlocks) AllocateProducerIDs(ctx context.Context) (first int64, count int32, err error) {
-	block, err := askController(ctx, b.life, fmt.Sprint("AllocateProducerIds ", b.shard), func(to *life) (metastore.ProducerIDBlock, error) {
-		return to.controller.AllocateProducerIDs(to.ctx, b.id, b.registration.Epoch())
-	})
-	return block.First, int32(block.Last - block.First + 1), err
+// AllocateProducerIDs implements what txn.ProducerIDs ask.
+func (b idBlock) AllocateProducerIDs(context.Context) (first int64, count int32, err error) {
+	return int64(b), idBlockSize, nil
+}
+
+// pacedJournal lets everything come to rest before each append and after each wait, and no two shards go on at one moment: it would be chance how
+// many batches a fetch brings that waits for the first, and whether a shard has heard of its new epoch.
+type pacedJournal struct {
+	txn.Journal
+	pause time.Duration
+}
+
+// Append implements txn.Journal.
+func (j pacedJournal) Append(tp protocol.TopicPartition, batch []byte) (int64, func(context.Context) error, error) {
+	time.Sleep(j.pause)
+	base, wait, err := j.Journal.Append(tp, batch)
+	if wait == nil {
+		return base, nil, err
+	}
+	return base, func(ctx context.Context) error {
+		defer time.Sleep(j.pause)
+		return wait(ctx)
+	}, err
+}
+
+// AwaitCommitted implements txn.Journal.
+func (j pacedJournal) AwaitCommitted(ctx context.Context, tp protocol.TopicPartition) error {
+	defer time.Sleep(j.pause)
+	return j.Journal.AwaitCommitted(ctx, tp)
 }
 
 // markerLine is a coordinator's connection to a leader, which may be its own broker.
@@ -90,35 +117,38 @@ type markerLine struct {
 // Close implements txn.MarkerWriter.
 func (*markerLine) Close() error { return nil }
 
-// WriteTxnMarkers implements txn.MarkerWriter. Requests to two leaders do not time out at the same moment.
+// WriteTxnMarkers implements txn.MarkerWriter. Each marker goes to each partition by itself, for the reason that paces the journal.
 func (m *markerLine) WriteTxnMarkers(ctx context.Context, markers []cluster.TxnMarker) ([][]error, error) {
-	var b strings.Builder
-	for i := range markers {
-		k := &markers[i]
-		fmt.Fprintf(&b, " %d/%d{c%d commit=%v %v}", k.ProducerID, k.ProducerEpoch, k.CoordinatorEpoch, k.Commit, k.Partitions)
+	results := make([][]error, len(markers))
+	var calls sync.WaitGroup
+	for i, marker := range markers {
+		results[i] = make([]error, len(marker.Partitions))
+		for j, tp := range marker.Partitions {
+			one := marker
+			one.Partitions = []protocol.TopicPartition{tp}
+			calls.Go(func() { results[i][j] = m.write(ctx, one) })
+		}
 	}
-	q := request{from: m.id, to: m.to, text: fmt.Sprintf("%d>%d WriteTxnMarkers%s", m.id, m.to, b.String()), again: true, timeout: callTimeout + time.Duration(m.to)}
-	return call(ctx, m.w, q, func(to *life) ([][]error, error) { return to.writeMarkers(markers) })
+	calls.Wait()
+	return results, nil
 }
 
-func (l *life) writeMarkers(markers []cluster.TxnMarker) ([][]error, error) {
-	w := replica.MarkerWriter{Manager: l.replicas, Timeout: produceTimeout}
-	results := make([][]error, len(markers))
-	for i, m := range markers {
-		asked := len(m.Partitions)
-		if l.w.seams.marker != nil {
-			m.Partitions = l.w.seams.marker(m)
-		}
-		errs, err := w.WriteTxnMarkers(l.ctx, []cluster.TxnMarker{m})
-		if err != nil {
-			return nil, err
-		}
-		results[i] = make([]error, asked)
-		for j, err := range errs[0] {
-			results[i][j] = wire(err)
-		}
+func (m *markerLine) write(ctx context.Context, k cluster.TxnMarker) error {
+	text := fmt.Sprintf("%d>%d WriteTxnMarkers %d/%d{c%d commit=%v %v}", m.id, m.to, k.ProducerID, k.ProducerEpoch, k.CoordinatorEpoch, k.Commit, k.Partitions[0])
+	_, err := call(ctx, m.w, request{from: m.id, to: m.to, text: text, again: true}, func(to *life) (struct{}, error) { return struct{}{}, to.writeMarker(k) })
+	return err
+}
+
+func (l *life) writeMarker(m cluster.TxnMarker) error {
+	if l.w.seams.marker != nil && l.w.seams.marker(m) {
+		return nil
 	}
-	return results, nil
+	w := replica.MarkerWriter{Manager: l.replicas, Timeout: produceTimeout}
+	errs, err := w.WriteTxnMarkers(l.ctx, []cluster.TxnMarker{m})
+	if err != nil {
+		return wire(err)
+	}
+	return wire(errs[0][0])
 }
 
 // verifier asks coordinators whether partitions belong to a transaction, each question in a request of its own.

@@ -60,9 +60,9 @@ var plantsInCoordinators = map[string]func(*scenario){
 	},
 }
 
-// loseOne loses the marker for the last of several partitions.
-func loseOne(m cluster.TxnMarker) []protocol.TopicPartition {
-	return m.Partitions[:max(1, len(m.Partitions)-1)]
+// loseOne loses markers of some transactions for one partition.
+func loseOne(m cluster.TxnMarker) bool {
+	return m.Partitions[0].Partition == 1 && m.ProducerEpoch%2 == 1
 }
 
 // loseMarkers loses one in three.

@@ -20,7 +20,6 @@ import (
 	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/log/vfs"
-	"gokafka/protocol"
 )
 
 // world is the simulated cluster with everything around it. Its goroutine is the only one that casts dice.
@@ -66,7 +65,7 @@ type seams struct {
 	aborted func([]log.AbortedTransaction) []log.AbortedTransaction // changes what a consumer is told
 	unclean bool                                                    // the controller elects from outside of the ISR
 	journal func(txn.Journal) txn.Journal                           // of transaction coordinators
-	marker  func(cluster.TxnMarker) []protocol.TopicPartition       // of its partitions, where it is written
+	marker  func(cluster.TxnMarker) bool                            // is it lost?
 }
 
 func newWorld(seed uint64, brokers int) *world {
