@@ -135,7 +135,8 @@ func (m *markerLine) WriteTxnMarkers(ctx context.Context, markers []cluster.TxnM
 
 func (m *markerLine) write(ctx context.Context, k cluster.TxnMarker) error {
 	text := fmt.Sprintf("%d>%d WriteTxnMarkers %d/%d{c%d commit=%v %v}", m.id, m.to, k.ProducerID, k.ProducerEpoch, k.CoordinatorEpoch, k.Commit, k.Partitions[0])
-	_, err := call(ctx, m.w, request{from: m.id, to: m.to, text: text, again: true}, func(to *life) (struct{}, error) { return struct{}{}, to.writeMarker(k) })
+	q := request{from: m.id, to: m.to, text: text, again: true, timeout: callTimeout + time.Duration(m.to)} // no two leaders' at one moment
+	_, err := call(ctx, m.w, q, func(to *life) (struct{}, error) { return struct{}{}, to.writeMarker(k) })
 	return err
 }
 

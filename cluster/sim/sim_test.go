@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -78,9 +79,13 @@ func seeds() []uint64 {
 	return append(fixedSeeds, uint64(rand.Uint32()))
 }
 
-// TestDeterminism plays a seed twice: everything happens alike.
+// TestDeterminism plays a seed twice: everything happens alike. With coordinators that takes one processor: which of several markers are in a
+// queue when its sender looks is a race else.
 func TestDeterminism(t *testing.T) {
 	for _, prepare := range []func(*scenario){nil, (*scenario).coordinate} {
+		if prepare != nil {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+		}
 		for _, seed := range fixedSeeds[:3] {
 			first := simulate(t, seed, *stepsFlag, prepare)
 			if second := simulate(t, seed, *stepsFlag, prepare); first.trace != second.trace {
