@@ -271,6 +271,7 @@ func (c *checker) fenced(id string, p txn.Producer) bool {
 
 // told checks the answer to EndTxn: it is decided so, and that is committed.
 func (c *checker) told(p txn.Producer, commit bool) {
+	c.all() // what a leader alone in sync has appended between two steps
 	if found, ok := c.txns.decided[p]; !ok || found != commit {
 		c.w.breaks("the end of the transaction of %d/%d (commit=%v) is acknowledged, and in the log is: there=%v, commit=%v", p.ID, p.Epoch, commit, ok, found)
 	}
