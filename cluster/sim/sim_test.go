@@ -58,7 +58,7 @@ func playSeeds(t *testing.T, prepare func(*scenario)) {
 			if o.broken != nil {
 				t.Fatalf("%v\nsay go test ./cluster/sim -run '^%s$' -seed=%d -steps=%d -args -trace", o.broken, strings.Split(t.Name(), "/")[0], seed, *stepsFlag)
 			}
-			if o.acked == 0 && prepare == nil || o.read == 0 || o.ended == 0 {
+			if o.read == 0 || prepare == nil && (o.acked == 0 || o.ended == 0) {
 				t.Errorf("%d batches acknowledged, %d records read, %d transactions ended", o.acked, o.read, o.ended)
 			}
 		})
