@@ -210,7 +210,7 @@ func (p *production) partition(tp protocol.TopicPartition, records []byte, out *
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = a.FirstOffset, a.AppendTime, a.LogStartOffset
 	if p.request.Acks == replica.AcksAll && !a.Committed {
-		p.acks = append(p.acks, replica.Ack{TopicPartition: tp, Required: a.LastOffset + 1})
+		p.acks = append(p.acks, a.Ack(tp))
 		p.waiting = append(p.waiting, out)
 	}
 }

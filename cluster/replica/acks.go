@@ -23,8 +23,14 @@ func (m *Manager) Append(tp protocol.TopicPartition, records []byte, acks int16,
 // Ack is one partition's part of an acks=all produce that is not committed yet.
 type Ack struct {
 	protocol.TopicPartition
-	Required int64 // the high watermark that commits it: the offset after its last record
-	Err      error // what became of it, when AwaitAcks returns
+	Required    int64               // the high watermark that commits it: the offset after its last record
+	LeaderEpoch cluster.LeaderEpoch // in which it was appended
+	Err         error               // what became of it, when AwaitAcks returns
+}
+
+// Ack is what to wait for until the append to that partition is committed.
+func (a Appended) Ack(tp protocol.TopicPartition) Ack {
+	return Ack{TopicPartition: tp, Required: a.LastOffset + 1, LeaderEpoch: a.LeaderEpoch}
 }
 
 // AwaitAcks blocks until each append is committed or lost. Err says which: nil, ErrNotLeader, ErrNotEnoughReplicasAfterAppend,
@@ -40,7 +46,7 @@ func (m *Manager) AwaitAcks(ctx context.Context, deadline time.Time, acks []Ack)
 		}
 		a.Err = ErrTimedOut // unless something else becomes of it
 		waits = append(waits, newOffsetWait(p, &p.watchers.acks, a.Required, func() bool {
-			done, err := p.acked(a.Required)
+			done, err := p.acked(a.LeaderEpoch, a.Required)
 			if done {
 				a.Err = err
 			}

@@ -25,7 +25,8 @@ type core struct {
 	assignment      cluster.Assignment
 
 	// The rest is the leader's.
-	epochStart int64 // log end at the moment at which this leader epoch began; unknownOffset on a follower
+	epochStart int64               // log end at the moment at which this leader epoch began; unknownOffset on a follower
+	ledSince   cluster.LeaderEpoch // the first of the epochs that this broker leads without a break
 	isr        isr
 	followers  []Progress
 }
@@ -69,6 +70,9 @@ func (c *core) becomeLeader(s *cluster.PartitionState, end int64, now time.Time)
 	newLeader = !c.isLeader()
 	newEpoch := s.LeaderEpoch > c.leaderEpoch
 	c.take(s)
+	if newLeader {
+		c.ledSince = s.LeaderEpoch
+	}
 	c.isr = isr{committed: slices.Clone(s.ISR)}
 	c.keepFollowers()
 	if newEpoch {

@@ -56,7 +56,7 @@ func (j *Journal) append(tp protocol.TopicPartition, batch []byte, o log.AppendO
 	}
 	deadline := j.Manager.host.now().Add(journalPatience)
 	return a.FirstOffset, func(ctx context.Context) error {
-		acks := []Ack{{TopicPartition: tp, Required: a.LastOffset + 1}}
+		acks := []Ack{a.Ack(tp)}
 		j.Manager.AwaitAcks(ctx, deadline, acks)
 		return acks[0].Err
 	}, nil
@@ -103,11 +103,12 @@ func (j *Journal) AwaitCommitted(ctx context.Context, tp protocol.TopicPartition
 	if err != nil {
 		return err
 	}
-	l, err := p.View().local(cluster.NoEpoch, true)
+	v := p.View()
+	l, err := v.local(cluster.NoEpoch, true)
 	if err != nil {
 		return err
 	}
-	acks := []Ack{{TopicPartition: tp, Required: l.LogEndOffset().Offset}}
+	acks := []Ack{{TopicPartition: tp, Required: l.LogEndOffset().Offset, LeaderEpoch: v.LeaderEpoch}}
 	j.Manager.AwaitAcks(ctx, j.Manager.host.now().Add(journalPatience), acks)
 	if errors.Is(acks[0].Err, ErrNotEnoughReplicasAfterAppend) {
 		return nil // on fewer replicas than it should be, and committed

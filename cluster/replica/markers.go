@@ -43,7 +43,7 @@ func (w *MarkerWriter) WriteTxnMarkers(ctx context.Context, markers []cluster.Tx
 			errs[i][j] = err
 			if err == nil {
 				written = append(written, writtenMarker{marker: m, offset: a.LastOffset, err: &errs[i][j]})
-				acks = append(acks, Ack{TopicPartition: tp, Required: a.LastOffset + 1})
+				acks = append(acks, a.Ack(tp))
 			}
 		}
 	}

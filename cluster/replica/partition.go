@@ -184,13 +184,13 @@ func (p *Partition) raiseHighWatermarkLocked(e *effects) {
 	e.highWatermarkMoved = ok && p.log.RaiseHighWatermark(end)
 }
 
-// acked judges an acks=all append whose last offset is below required: nil done when the high watermark has not got
-// there yet.
-func (p *Partition) acked(required int64) (done bool, err error) {
+// acked judges an acks=all append of a leader epoch whose last offset is below required: not done when the high watermark has not got
+// there yet. Who waits may miss that another broker led meanwhile, and then something else may stand at that offset.
+func (p *Partition) acked(appendedIn cluster.LeaderEpoch, required int64) (done bool, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	switch {
-	case p.log == nil || !p.core.isLeader():
+	case p.log == nil || !p.core.isLeader() || appendedIn < p.core.ledSince:
 		return true, ErrNotLeader
 	case p.log.HighWatermark().Offset < required:
 		return false, nil

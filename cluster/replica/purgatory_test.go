@@ -51,7 +51,7 @@ func TestAcksAll(t *testing.T) {
 					time.Sleep(time.Second)
 					test.do(b)
 				}()
-				acks := []Ack{{TopicPartition: tp0, Required: a.LastOffset + 1}}
+				acks := []Ack{a.Ack(tp0)}
 				b.AwaitAcks(t.Context(), begin.Add(10*time.Second), acks)
 				if !errors.Is(acks[0].Err, test.want) || acks[0].Err == nil && test.want != nil {
 					t.Errorf("acks: %v, want %v", acks[0].Err, test.want)
@@ -76,18 +76,41 @@ func TestISRShrinksAfterTheAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, _ := b.Partition(tp0)
-	if done, err := p.acked(a.LastOffset + 1); done || err != nil {
+	if done, err := p.acked(a.LeaderEpoch, a.LastOffset+1); done || err != nil {
 		t.Errorf("before the follower has it: %v, %v", done, err)
 	}
 	b.follow(2, 1)
-	if done, err := p.acked(a.LastOffset + 1); !done || err != nil {
+	if done, err := p.acked(a.LeaderEpoch, a.LastOffset+1); !done || err != nil {
 		t.Errorf("once the follower has it: %v, %v", done, err)
 	}
 	if err := b.tell(led(8, 8, ids(1, 2), ids(1))); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := p.acked(a.LastOffset + 1); !done || !errors.Is(err, ErrNotEnoughReplicasAfterAppend) {
+	if done, err := p.acked(a.LeaderEpoch, a.LastOffset+1); !done || !errors.Is(err, ErrNotEnoughReplicasAfterAppend) {
 		t.Errorf("after the ISR has shrunk: %v, %v", done, err)
+	}
+}
+
+// An append is lost when another broker led meanwhile, whatever stands at its offset now, also for who was not woken in between.
+func TestLeaderAgainAfterTheAppend(t *testing.T) {
+	b := newBroker(t)
+	b.live(1, 2)
+	b.lead(5, 1, 2)
+	a, err := b.produce(1, AcksAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := b.Partition(tp0)
+	other := led(6, 11, ids(1, 2), ids(1, 2))
+	other.Leader = 2
+	for _, s := range []*cluster.PartitionState{other, led(7, 12, ids(1, 2), ids(1, 2))} {
+		if err := b.tell(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.follow(2, p.View().Log.LogEndOffset().Offset)
+	if done, err := p.acked(a.LeaderEpoch, a.LastOffset+1); !done || !errors.Is(err, ErrNotLeader) {
+		t.Errorf("%v, %v", done, err)
 	}
 }
 
@@ -102,7 +125,7 @@ func TestAcksEndWithTheBrokerAndTheClient(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error)
 				go func() {
-					acks := []Ack{{TopicPartition: tp0, Required: 1}}
+					acks := []Ack{{TopicPartition: tp0, Required: 1, LeaderEpoch: 5}}
 					b.AwaitAcks(ctx, time.Now().Add(time.Hour), acks)
 					done <- acks[0].Err
 				}()

@@ -192,7 +192,7 @@ func TestSyncsAreShared(t *testing.T) {
 		for range 100 {
 			a := b.mustProduce(1)
 			go func() {
-				acks := []Ack{{TopicPartition: tp0, Required: a.LastOffset + 1}}
+				acks := []Ack{a.Ack(tp0)}
 				b.AwaitAcks(t.Context(), began.Add(time.Hour), acks)
 				if acks[0].Err != nil || time.Since(began) > 100*time.Millisecond {
 					t.Errorf("%v after %v", acks[0].Err, time.Since(began))
@@ -240,7 +240,7 @@ func BenchmarkSyncing(b *testing.B) {
 					if len(bench.members) > 1 {
 						m.follow(2, a.LastOffset+1)
 					} else if !a.Committed {
-						m.AwaitAcks(b.Context(), time.Now().Add(time.Hour), []Ack{{TopicPartition: tp0, Required: a.LastOffset + 1}})
+						m.AwaitAcks(b.Context(), time.Now().Add(time.Hour), []Ack{a.Ack(tp0)})
 					}
 				}
 			})

@@ -137,7 +137,7 @@ func (l *life) append(tp protocol.TopicPartition, batch []byte, acks int16, o lo
 		return r
 	}
 	await := func() produced {
-		acks := []replica.Ack{{TopicPartition: tp, Required: a.LastOffset + 1}}
+		acks := []replica.Ack{a.Ack(tp)}
 		l.replicas.AwaitAcks(l.ctx, time.Now().Add(produceTimeout), acks)
 		return produced{a.FirstOffset, wire(acks[0].Err), l}
 	}
