@@ -93,12 +93,21 @@ func listeners(v *config.Values, n *config.Network) []Listener {
 	for _, e := range n.Listeners {
 		all = append(all, Listener{
 			Name: e.Listener, Address: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
-			SendBufferBytes:    v.Int("socket.send.buffer.bytes"),
-			ReceiveBufferBytes: v.Int("socket.receive.buffer.bytes"),
+			SendBufferBytes:    bufferBytes(v, "socket.send.buffer.bytes"),
+			ReceiveBufferBytes: bufferBytes(v, "socket.receive.buffer.bytes"),
 			Backlog:            v.Int("socket.listen.backlog.size"),
 		})
 	}
 	return all
+}
+
+// bufferBytes is the size of a socket's buffer, -1 for what the system finds right, which is also what is best where nobody has said anything:
+// with Apache's default of 100 KiB a request of some 64 KiB batches comes in pieces, each of which wakes the broker.
+func bufferBytes(v *config.Values, name string) int {
+	if !v.Given(name) {
+		return -1
+	}
+	return v.Int(name)
 }
 
 // protectedListener is the brokers' own, if clients have another.
