@@ -243,9 +243,43 @@ func known(e func(now time.Time, t *Transaction) (*metadata, error)) event {
 	}
 }
 
+// completionPatience is how long the first partitions of a transaction wait until the one before is complete: also when a marker has to be
+// sent a second time.
+const completionPatience = 150 * time.Millisecond
+
 // AddPartitions has the producer's transaction include partitions, and begins it with the first.
+//
+// A producer that goes on at once finds the transaction before decided, and its markers on their way. Told CONCURRENT_TRANSACTIONS it would
+// pause for longer than they take, so it waits here for a moment.
 func (c *Coordinator) AddPartitions(ctx context.Context, id string, p Producer, partitions []protocol.TopicPartition) error {
-	return c.change(ctx, id, known(func(now time.Time, t *Transaction) (*metadata, error) { return t.AddPartitions(now, p, partitions) }))
+	var before <-chan struct{} // the end of the transaction before
+	add := func(now time.Time, s *shard, t *Transaction) (*metadata, error) {
+		if t == nil {
+			return nil, kerr.InvalidProducerIDMapping
+		}
+		next, err := t.AddPartitions(now, p, partitions)
+		if before = nil; is(err, kerr.ConcurrentTransactions) && t.state.prepared() {
+			before = s.end(t)
+		}
+		return next, err
+	}
+	err := c.change(ctx, id, add)
+	if !is(err, kerr.ConcurrentTransactions) {
+		return err
+	}
+	patience := time.NewTimer(completionPatience)
+	defer patience.Stop()
+	for is(err, kerr.ConcurrentTransactions) && before != nil {
+		select {
+		case <-before:
+			err = c.change(ctx, id, add)
+		case <-patience.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return err
 }
 
 // End commits or aborts the producer's transaction. It returns when that is decided for good; the markers follow.

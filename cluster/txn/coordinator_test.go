@@ -340,6 +340,35 @@ func TestLoading(t *testing.T) {
 	})
 }
 
+// A producer that begins its next transaction waits until the one before is complete, for a moment.
+func TestNextTransactionWaitsForTheOneBefore(t *testing.T) {
+	for name, complete := range map[string]bool{"it completes": true, "it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				p := l.begin(t, "x", at("t", 0)...)
+				l.brokers[1].hangUp(kerr.BrokerNotAvailable)
+				if err := l.End(t.Context(), "x", p, true); err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				time.AfterFunc(completionPatience/2, func() {
+					if complete {
+						l.brokers[1].hangUp(nil)
+					}
+				})
+				err := l.AddPartitions(t.Context(), "x", p, at("t", 1))
+				if complete && (err != nil || l.state(t, "x") != Ongoing) {
+					t.Error(err, l.state(t, "x"))
+				}
+				if !complete && (!errors.Is(err, kerr.ConcurrentTransactions) || time.Since(began) != completionPatience) {
+					t.Error(err, time.Since(began))
+				}
+				l.brokers[1].hangUp(nil)
+			})
+		})
+	}
+}
+
 // Requests that wait when their coordinator goes are told so, and those that wait for replicas for too long.
 func TestWaitingRequests(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {

@@ -40,5 +40,6 @@
 //     Apache answers UNKNOWN_SERVER_ERROR.
 //   - A producer that goes on after an error aborts the open transaction only if it is its own; Apache looks at the producer id alone, so
 //     that a request which comes late aborts what its own producer has begun since, and fences it.
+//   - AddPartitionsToTxn waits a moment for the end of the transaction before, instead of sending its producer into a pause that is longer.
 //   - Verifications of one id that come together are asked one after the other; Apache refuses the first with NETWORK_EXCEPTION.
 package txn

@@ -58,8 +58,9 @@ type shard struct {
 	done     chan struct{} // closed when the loop has ended
 
 	txns   map[string]*Transaction
-	stuck  []*Transaction // whose completion could not be written
-	flying int            // batches in inFlight, with the committer, or in landed
+	ends   map[*Transaction]chan struct{} // closed when the transaction is complete; only of those that somebody waits for
+	stuck  []*Transaction                 // whose completion could not be written
+	flying int                            // batches in inFlight, with the committer, or in landed
 }
 
 // markerQueue brings markers to where they are to be written: Markers.
@@ -98,6 +99,7 @@ func newShard(ctx context.Context, partition int32, settings *Settings, journal 
 		landed:   make(chan flight),
 		done:     make(chan struct{}),
 		txns:     map[string]*Transaction{},
+		ends:     map[*Transaction]chan struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
@@ -252,6 +254,8 @@ func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(e
 		if o.logged {
 			if t.Apply(now) {
 				s.spread(t, now)
+			} else {
+				s.ended(t)
 			}
 		} else if t.state.prepared() {
 			s.stuck = append(s.stuck, t)
@@ -261,6 +265,21 @@ func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(e
 		}
 		then(writeError(o.err))
 	}, r)
+}
+
+// end is closed when the transaction, which is decided, is complete.
+func (s *shard) end(t *Transaction) <-chan struct{} {
+	if s.ends[t] == nil {
+		s.ends[t] = make(chan struct{})
+	}
+	return s.ends[t]
+}
+
+func (s *shard) ended(t *Transaction) {
+	if end := s.ends[t]; end != nil {
+		close(end)
+		delete(s.ends, t)
+	}
 }
 
 func (s *shard) append(now time.Time, then func(time.Time, outcome), records ...protocol.Record) {
