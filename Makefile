@@ -33,8 +33,8 @@ compat-full: ## all compat cases with all clients, longer rounds
 	go -C compat test -timeout 3h -full ./...
 
 .PHONY: chaos
-chaos: ## ROUNDS (default 50) faults, chosen at random, of a cluster of three under load from three kinds of clients
-	go -C compat test -v -timeout 120m -run TestChaos ./cluster -chaos $(or $(ROUNDS),50)
+chaos: ## a cluster of three under load from three kinds of clients: a broker is killed, paused, cut off and stopped, EACH (default 50) times; ROUNDS=N: N of all faults
+	go -C compat test -v -timeout 180m -run TestChaos ./cluster $(if $(ROUNDS),-chaos $(ROUNDS),-chaos.each $(or $(EACH),50))
 
 .PHONY: mixed
 mixed: ## gokafka and Apache Kafka brokers in one cluster and by turns on one directory, in full (about half an hour)

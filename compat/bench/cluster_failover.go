@@ -11,36 +11,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clusterFailover ends brokers in several ways and measures for how long partitions have no leader.
-func clusterFailover(s settings, t *clusterTable) error {
-	for _, f := range []struct {
-		name    string
-		measure func(c *trio, s settings, t *clusterTable) error
-	}{
-		{"kill", leaderKilled}, {"controller", controllerKilled}, {"stop", leaderStopped},
-	} {
-		if !s.only.MatchString(f.name) {
-			continue
-		}
-		for range s.rounds {
-			for _, name := range both { // one after the other: a cluster that is starting would be in the way
-				c, err := s.startTrio(name, f.name)
-				if err != nil {
-					return err
-				}
-				err = f.measure(c, s, t)
-				c.close()
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", f.name, name, err)
-				}
+// failover has a cluster of each kind end a broker, over and over.
+func failover(s settings, t *clusterTable, name string, measure func(c *trio, s settings, t *clusterTable) error) error {
+	if !s.only.MatchString(name) {
+		return nil
+	}
+	for range s.rounds {
+		for _, kind := range both { // one after the other: a cluster that is starting would be in the way
+			c, err := s.startTrio(kind, name)
+			if err != nil {
+				return err
+			}
+			err = measure(c, s, t)
+			c.close()
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", name, kind, err)
 			}
 		}
 	}
 	return nil
 }
 
-// leaderKilled kills the one broker that leads all partitions.
-func leaderKilled(c *trio, s settings, t *clusterTable) error {
+func leaderKilled(s settings, t *clusterTable) error { return failover(s, t, "kill", killLeader) }
+func controllerKilled(s settings, t *clusterTable) error {
+	return failover(s, t, "controller", killController)
+}
+func leaderStopped(s settings, t *clusterTable) error { return failover(s, t, "stop", stopLeader) }
+
+// killLeader kills the one broker that leads all partitions.
+func killLeader(c *trio, s settings, t *clusterTable) error {
 	if err := c.create("many", s.partitions, 1); err != nil {
 		return err
 	}
@@ -53,8 +52,8 @@ func leaderKilled(c *trio, s settings, t *clusterTable) error {
 	return nil
 }
 
-// controllerKilled kills the controller of a cluster of many partitions.
-func controllerKilled(c *trio, s settings, t *clusterTable) error {
+// killController kills the controller of a cluster of many partitions.
+func killController(c *trio, s settings, t *clusterTable) error {
 	partitions := 5 * s.partitions
 	if err := c.create("many", partitions, 0); err != nil {
 		return err
@@ -90,8 +89,8 @@ func (c *trio) kill(id int32, topic string, partitions int32) (time.Duration, er
 // probed are the partitions of the topic whose leader is stopped in order.
 const probed = 60
 
-// leaderStopped stops the leader of all partitions with SIGTERM while each is written to all the time.
-func leaderStopped(c *trio, s settings, t *clusterTable) error {
+// stopLeader stops the leader of all partitions with SIGTERM while each is written to all the time.
+func stopLeader(c *trio, s settings, t *clusterTable) error {
 	if err := c.create("probed", probed, 1); err != nil {
 		return err
 	}

@@ -46,6 +46,9 @@ func (t *clusterTable) write(path string, s settings, took time.Duration) error 
 	var b strings.Builder
 	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, s.size>>20, session, took.Round(time.Second))
 	for _, r := range t.rows {
+		if len(r.samples["apache"]) == 0 || len(r.samples["gokafka"]) == 0 {
+			continue // one of them failed, which the run has said
+		}
 		a, g := median(r.samples["apache"]), median(r.samples["gokafka"])
 		ratio := ""
 		if a > 0 {

@@ -9,6 +9,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -85,23 +86,27 @@ func run(s settings, only, out string, cluster bool) error {
 func runAlone(s settings, out string) error {
 	var t table
 	began := time.Now()
-	for _, part := range []func(settings, *table) error{floor, throughput, transactions, starts, partitions, connections} {
-		if err := part(s, &t); err != nil {
-			return err
-		}
-	}
-	return t.write(out, s, time.Since(began))
+	err := runParts(s, &t, floor, throughput, transactions, starts, partitions, connections)
+	return errors.Join(err, t.write(out, s, time.Since(began)))
 }
 
 func runCluster(s settings, out string) error {
 	var t clusterTable
 	began := time.Now()
-	for _, part := range []func(settings, *clusterTable) error{clusterThroughput, clusterLatency, clusterTransactions, clusterFailover} {
-		if err := part(s, &t); err != nil {
-			return err
+	err := runParts(s, &t, clusterThroughput, clusterLatency, clusterTransactions, leaderKilled, controllerKilled, leaderStopped)
+	return errors.Join(err, t.write(out, s, time.Since(began)))
+}
+
+// runParts runs the parts of a run. One that fails, perhaps since a broker does not do what is measured, does not take the others' figures
+// along.
+func runParts[T any](s settings, t *T, parts ...func(settings, *T) error) (err error) {
+	for _, part := range parts {
+		if one := part(s, t); one != nil {
+			progress("%v", one)
+			err = errors.Join(err, one)
 		}
 	}
-	return t.write(out, s, time.Since(began))
+	return err
 }
 
 // start starts a broker of its own for one part of the run, with what it needs set the same for both.

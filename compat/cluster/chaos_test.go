@@ -6,6 +6,7 @@ import (
 	"flag"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 var (
 	chaosRounds = flag.Int("chaos", 0, "rounds of the campaign; 0 is a short one with chosen faults")
+	chaosEach   = flag.Int("chaos.each", 0, "how often the campaign has a broker killed, paused, cut off and stopped, each of these")
 	chaosSeed   = flag.Uint64("chaos.seed", uint64(time.Now().UnixNano()), "seed of the faults that the campaign chooses")
 	chaosOnly   = flag.String("chaos.only", "", "the one fault to repeat, as the campaign names it")
 )
@@ -32,7 +34,7 @@ func TestChaos(t *testing.T) {
 	for i, f := range chosen(t, r) {
 		// Some faults are over before a session of ZooKeeper or a replica's time to lag is, some last longer than both.
 		last := time.Duration(500+r.IntN(7500)) * time.Millisecond
-		if *chaosRounds == 0 {
+		if *chaosRounds == 0 && *chaosEach == 0 {
 			last = 5 * time.Second
 		}
 		began := time.Now()
@@ -66,6 +68,8 @@ func chosen(t *testing.T, r *rand.Rand) (all []fault) {
 	switch {
 	case *chaosOnly != "":
 		return slices.Repeat([]fault{byName(*chaosOnly)}, max(*chaosRounds, 1))
+	case *chaosEach > 0:
+		return ofEachKind(r, known, *chaosEach)
 	case *chaosRounds == 0:
 		for _, name := range short {
 			all = append(all, byName(name))
@@ -78,6 +82,23 @@ func chosen(t *testing.T, r *rand.Rand) (all []fault) {
 		}
 	}
 	return all[:*chaosRounds]
+}
+
+// ofEachKind are n faults of each kind that a broker can have, of victims by turns, in an order chosen at random.
+func ofEachKind(r *rand.Rand, known []fault, n int) (all []fault) {
+	for _, kind := range []string{"kill", "pause", "cut off", "stop"} {
+		var some []fault
+		for _, f := range known {
+			if f.role != "" && strings.Contains(f.name, kind) {
+				some = append(some, f)
+			}
+		}
+		for i := range n {
+			all = append(all, some[i%len(some)])
+		}
+	}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
 }
 
 // campaign is a cluster under load.
