@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"container/list"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,7 +30,8 @@ type FrameReader struct {
 
 	large      *buffer // the frame in hand, or what has come of it, when it does not fit into small
 	charged    int
-	start, end int // what has been read into small and not returned
+	arrival    *list.Element // the frame's place in the budget while it arrives
+	start, end int           // what has been read into small and not returned
 	small      [frameBufferBytes]byte
 }
 
@@ -68,8 +70,8 @@ func (f *FrameReader) Next() ([]byte, error) {
 func (f *FrameReader) Release() {
 	f.large.release()
 	f.large = nil
-	f.budget.release(f.charged)
-	f.charged = 0
+	f.budget.release(f.charged, f.arrival)
+	f.charged, f.arrival = 0, nil
 }
 
 // fill reads until n bytes are in the small buffer in one piece.
@@ -110,6 +112,7 @@ func (f *FrameReader) readLarge(size int) ([]byte, error) {
 			return nil, noCleanEOF(err)
 		}
 		if n += got; n == size {
+			f.budget.arrived(f.arrival)
 			return f.large.b, nil
 		}
 		have = f.large.b
@@ -117,8 +120,8 @@ func (f *FrameReader) readLarge(size int) ([]byte, error) {
 }
 
 // grow moves what there is of the frame into a buffer of n bytes.
-func (f *FrameReader) grow(n int, have []byte) error {
-	if err := f.budget.acquire(n-f.charged, f.charged == 0); err != nil {
+func (f *FrameReader) grow(n int, have []byte) (err error) {
+	if f.arrival, err = f.budget.acquire(n-f.charged, f.arrival); err != nil {
 		return err
 	}
 	f.charged = n
@@ -171,14 +174,15 @@ func (b *buffer) release() {
 // ErrBudgetClosed is the error of a frame that waited for memory when the budget was closed.
 var ErrBudgetClosed = errors.New("request memory: closed")
 
-// Budget bounds the memory of the large frames of all connections: Kafka's queued.max.request.bytes. A frame begins when any
-// of it is left and may then take what it needs, so that frames which have begun come to their end and none is too large
-// for the bound. A nil Budget has no bound.
+// Budget bounds the memory of the large frames of all connections: Kafka's queued.max.request.bytes. A frame begins, and grows, when
+// any of it is left. The oldest of those that arrive grows in any case, so that frames which have begun come to their end, one after the
+// other, and none is too large for the bound. A nil Budget has no bound.
 type Budget struct {
-	mu     sync.Mutex
-	freed  sync.Cond
-	left   int64
-	closed bool
+	mu       sync.Mutex
+	freed    sync.Cond
+	left     int64
+	closed   bool
+	arriving list.List // frames that have begun and not ended, oldest first
 }
 
 // NewBudget returns a budget of so many bytes, or nil when the number is not positive.
@@ -202,28 +206,37 @@ func (b *Budget) Close() {
 	b.freed.Broadcast()
 }
 
-func (b *Budget) acquire(n int, first bool) error {
+// acquire takes n bytes for a frame that arrives, nil for one that begins, and returns its place.
+func (b *Budget) acquire(n int, arrival *list.Element) (*list.Element, error) {
 	if b == nil {
-		return nil
+		return nil, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for first && b.left <= 0 && !b.closed {
+	for b.left <= 0 && !b.closed && (arrival == nil || arrival != b.arriving.Front()) {
 		b.freed.Wait()
 	}
 	if b.closed {
-		return ErrBudgetClosed
+		return arrival, ErrBudgetClosed
+	}
+	if arrival == nil {
+		arrival = b.arriving.PushBack(nil)
 	}
 	b.left -= int64(n)
-	return nil
+	return arrival, nil
 }
 
-func (b *Budget) release(n int) {
-	if b == nil || n == 0 {
+// arrived ends a frame's arrival. What it has taken stays taken.
+func (b *Budget) arrived(arrival *list.Element) { b.release(0, arrival) }
+
+// release gives n bytes back, and ends the arrival of their frame if it has not ended.
+func (b *Budget) release(n int, arrival *list.Element) {
+	if b == nil || arrival == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left += int64(n)
+	b.arriving.Remove(arrival) // of one that was removed before it does nothing
 	b.freed.Broadcast()
 }

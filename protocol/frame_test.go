@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"slices"
 	"testing"
@@ -162,6 +163,55 @@ func TestBudgetHoldsBackFramesThatHaveNotBegun(t *testing.T) {
 			t.Errorf("%v, %v", err1, err2)
 		}
 	})
+}
+
+// Frames that have begun grow one after the other when nothing is left, the oldest first, and none waits for ever.
+func TestBudgetLetsTheOldestFrameGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 400 << 10
+		budget := NewBudget(100 << 10)
+		ended := make(chan int, 3)
+		var senders []net.Conn
+		for i := range 3 {
+			sender, receiver := net.Pipe()
+			defer sender.Close()
+			senders = append(senders, sender)
+			f := NewFrameReader(receiver, 1<<20, budget)
+			go func() {
+				if _, err := f.Next(); err != nil {
+					t.Error(err)
+				}
+				ended <- i
+				f.Release()
+			}()
+			if i == 0 { // the first has taken all there is before the others begin
+				send(t, sender, frame(make([]byte, size))[:200<<10])
+			}
+		}
+		budget.mu.Lock()
+		budget.left = 1 // the others may begin, and not grow
+		budget.mu.Unlock()
+		for _, sender := range senders[1:] {
+			go sender.Write(frame(make([]byte, size)))
+		}
+		synctest.Wait()
+		if len(ended) > 0 {
+			t.Fatalf("%d frames have ended before the oldest", len(ended))
+		}
+		send(t, senders[0], make([]byte, size+4-200<<10))
+		if first := <-ended; first != 0 {
+			t.Errorf("frame %d ended first", first)
+		}
+		<-ended
+		<-ended
+	})
+}
+
+func send(t *testing.T, c net.Conn, b []byte) {
+	t.Helper()
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func FuzzFrame(f *testing.F) {
