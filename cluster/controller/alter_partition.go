@@ -109,22 +109,28 @@ func (t *term) judge(p *partition, from cluster.BrokerID, a *cluster.AlterPartit
 		return false, kerr.InvalidRequest
 	case slices.ContainsFunc(a.NewISR, func(id cluster.BrokerID) bool { return !t.state.live(id) }):
 		return false, kerr.IneligibleReplica
-	case !p.mayBeISR(a.NewISR):
+	case slices.ContainsFunc(a.NewISR, func(id cluster.BrokerID) bool { return !p.mayBeInSync(id) }):
+		return false, kerr.IneligibleReplica // its leader goes back to the ISR there is, and may ask again when it knows the assignment
+	case repeats(a.NewISR):
 		return false, kerr.InvalidRequest
 	}
 	return false, nil
 }
 
-// mayBeISR reports whether the members are replicas, each named once: one named twice would count twice for min.insync.replicas. A
-// member that a reassignment has taken out of the assignment stays until the leader drops it.
-func (p *partition) mayBeISR(ids []cluster.BrokerID) bool {
+// mayBeInSync reports whether a broker is a replica. A member that a reassignment has taken out of the assignment stays until the leader
+// drops it.
+func (p *partition) mayBeInSync(id cluster.BrokerID) bool {
+	return slices.Contains(p.assignment.Replicas, id) || slices.Contains(p.state.ISR, id)
+}
+
+// repeats reports whether a broker is named twice: it would count twice for min.insync.replicas.
+func repeats(ids []cluster.BrokerID) bool {
 	for i, id := range ids {
-		isReplica := slices.Contains(p.assignment.Replicas, id) || slices.Contains(p.state.ISR, id)
-		if !isReplica || slices.Contains(ids[:i], id) {
-			return false
+		if slices.Contains(ids[:i], id) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func proposed(now cluster.LeaderAndISR, a *cluster.AlterPartition) cluster.LeaderAndISR {

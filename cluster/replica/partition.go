@@ -332,7 +332,7 @@ func (p *Partition) shrinkISR() {
 	var e effects
 	if p.log != nil {
 		e.proposal = p.core.shrinking(p.log.LogEndOffset().Offset, p.host.now())
-		e.sync = e.proposal != nil && p.unsyncedLocked()
+		e.sync = p.unsyncedLocked()
 	}
 	p.mu.Unlock()
 	p.apply(e)

@@ -39,7 +39,8 @@ func (p *Partition) unsyncedLocked() bool {
 }
 
 // sync makes the log durable and moves the high watermark as far as that allows; then a proposal goes out that had to wait for it. A
-// disk that fails takes the partition offline by itself, and the proposal with it.
+// disk that fails takes the partition offline by itself, and the proposal with it. After any other failure, as of descriptors, the next
+// look at the laggards tries again.
 func (p *Partition) sync(pr *proposal) {
 	p.mu.RLock()
 	l, epoch, leads := p.log, p.core.leaderEpoch, p.core.isLeader()
@@ -50,6 +51,7 @@ func (p *Partition) sync(pr *proposal) {
 	end := l.LogEndOffset()
 	if err := l.Flush(); err != nil {
 		p.host.logger.Error().Err(err).Stringer("partition", p).Msg("could not sync what the in-sync replicas have")
+		p.withdraw(pr)
 		return
 	}
 	p.mu.Lock()
@@ -64,6 +66,15 @@ func (p *Partition) sync(pr *proposal) {
 	p.apply(e)
 	if wanted { // what was appended since is not committed before it is synced
 		p.host.propose(p, pr)
+	}
+}
+
+// withdraw forgets a proposal that was never sent.
+func (p *Partition) withdraw(pr *proposal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pr != nil && p.core.isr.pending == pr {
+		p.core.isr.pending = nil
 	}
 }
 

@@ -2,9 +2,12 @@ package replica
 
 import (
 	"context"
+	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,6 +206,29 @@ func TestSyncsAreShared(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := syncs.Load(); n > 10 {
 			t.Errorf("%d syncs for 100 appends", n)
+		}
+	})
+}
+
+// Case 57: when the last in sync cannot sync for want of descriptors, its proposal and what it holds back are tried again.
+func TestFailedSyncIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failures atomic.Int64
+		disk := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+			if op == vfs.OpSync && strings.HasSuffix(name, ".log") && failures.Add(-1) >= 0 {
+				return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+			}
+			return nil
+		}}
+		b := newBrokerOn(t, disk, "/data", func(o *Options) { o.Syncing, o.Proposer = SyncLast, &agreeing{} })
+		b.live(1, 2)
+		b.lead(5, 1, 2)
+		a := b.mustProduce(1) // of which the follower never hears
+		failures.Store(1)
+		acks := []Ack{a.Ack(tp0)}
+		b.AwaitAcks(t.Context(), time.Now().Add(10*lagMax), acks)
+		if acks[0].Err != nil || failures.Load() > 0 {
+			t.Errorf("%v, %d failures to come", acks[0].Err, failures.Load())
 		}
 	})
 }
