@@ -93,17 +93,19 @@ func listeners(v *config.Values, n *config.Network) []Listener {
 	for _, e := range n.Listeners {
 		all = append(all, Listener{
 			Name: e.Listener, Address: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))),
-			SendBufferBytes:    bufferBytes(v, "socket.send.buffer.bytes"),
-			ReceiveBufferBytes: bufferBytes(v, "socket.receive.buffer.bytes"),
+			SendBufferBytes:    v.Int("socket.send.buffer.bytes"),
+			ReceiveBufferBytes: receiveBufferBytes(v),
 			Backlog:            v.Int("socket.listen.backlog.size"),
 		})
 	}
 	return all
 }
 
-// bufferBytes is the size of a socket's buffer, -1 for what the system finds right, which is also what is best where nobody has said anything:
-// with Apache's default of 100 KiB a request of some 64 KiB batches comes in pieces, each of which wakes the broker.
-func bufferBytes(v *config.Values, name string) int {
+// receiveBufferBytes is socket.receive.buffer.bytes, -1 for what the system finds right, which is also what is best where nobody has said
+// anything: with Apache's default of 100 KiB a request of some 64 KiB batches comes in pieces, each of which wakes the broker. The buffer
+// on the way out stays at Apache's default: a larger one moves the work of sending into the client's own system calls.
+func receiveBufferBytes(v *config.Values) int {
+	const name = "socket.receive.buffer.bytes"
 	if !v.Given(name) {
 		return -1
 	}
