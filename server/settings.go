@@ -103,7 +103,7 @@ func listeners(v *config.Values, n *config.Network) []Listener {
 
 // receiveBufferBytes is socket.receive.buffer.bytes, -1 for what the system finds right, which is also what is best where nobody has said
 // anything: with Apache's default of 100 KiB a request of some 64 KiB batches comes in pieces, each of which wakes the broker. The buffer
-// on the way out stays at Apache's default: a larger one moves the work of sending into the client's own system calls.
+// on the way out stays at Apache's default: the system's gave consumers nothing, and perhaps cost them some throughput.
 func receiveBufferBytes(v *config.Values) int {
 	const name = "socket.receive.buffer.bytes"
 	if !v.Given(name) {
