@@ -33,9 +33,6 @@ type Client struct {
 	Name   string
 	Codecs []string // what it can compress with; the first is used when there is time for one only
 	Admin  bool     // whether it has admin calls
-	// Forgets says that it may come out of two joins in a row holding nothing, although the group gave it everything, and stays so. It was
-	// seen on Apache Kafka that had just restarted: the fault is the client's.
-	Forgets bool
 	// command is the program and the arguments that come before the command; it installs what is missing.
 	command func() ([]string, error)
 }
@@ -47,7 +44,7 @@ var All = []Client{
 	{Name: "segmentio", Codecs: all("gzip"), Admin: true, command: goDriver("segmentio")},
 	{Name: "kcat", Codecs: all("snappy"), command: kcat},
 	{Name: "librdkafka", Codecs: all("lz4"), Admin: true, command: python("librdkafka")},
-	{Name: "kafka-python", Codecs: []string{"gzip", "none"}, Admin: true, Forgets: true, command: python("kafka-python")},
+	{Name: "kafka-python", Codecs: []string{"gzip", "none"}, Admin: true, command: python("kafka-python")},
 	{Name: "aiokafka", Codecs: []string{"gzip", "none"}, Admin: true, command: python("aiokafka")},
 	{Name: "kafkajs", Codecs: []string{"gzip", "none"}, Admin: true, command: node},
 	{Name: "java-3.9", Codecs: all("zstd"), Admin: true, command: java(apache.Version, "new")},

@@ -256,11 +256,6 @@ func resume(t *testing.T, c Client, b compat.Broker, before *filler) {
 	f.next = before.next
 	f.fill(t, 50)
 	m := join(t, c, "resumed", b.Addr(), f.topic, group)
-	if c.Forgets && !m.holdsSoon() {
-		t.Logf("%s was assigned everything and holds nothing; it joins again", c.Name)
-		m.leave()
-		m = join(t, c, "resumed again", b.Addr(), f.topic, group)
-	}
 	m.await("reads what is new", func(_ []int32, records []read) bool { return len(records) >= 50 })
 	awaitCommitted(t, b.Addr(), group, f.topic, f.next)
 	m.leave()

@@ -126,16 +126,6 @@ func numbers(line string) (out []int32) {
 	return out
 }
 
-// holdsSoon waits half a minute for the member to hold a partition.
-func (m *member) holdsSoon() bool {
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if len(m.holding()) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // await waits until cond, called with what the member holds and has read, is true.
 func (m *member) await(what string, cond func(held []int32, records []read) bool) {
 	m.t.Helper()

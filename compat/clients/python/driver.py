@@ -187,6 +187,11 @@ class KafkaPython:
 
         c = self.consumer(group_id=group, session_timeout_ms=10000, heartbeat_interval_ms=500)
         c.subscribe([self.topic], listener=Listener())
+        # A leader that learns of the topic's partitions only after its first join joins again for them. When a poll's time ends in the
+        # middle of that second join, kafka-python 3.0 waits for its result no more: it holds nothing and beats no more. So let it
+        # know the partitions first.
+        while not c.partitions_for_topic(self.topic):
+            stopped.event.wait(0.1)
         while not stopped:
             for records in c.poll(100).values():
                 for m in records:
