@@ -83,7 +83,7 @@ func (sc scenario) measure(s settings, brokers []broker, topic string) (map[stri
 			return nil, err
 		}
 		defer remove(b.Addr(), l.topic)
-		if _, err := l.produce(b.Addr()); err != nil {
+		if _, err := l.andMore().produce(b.Addr()); err != nil {
 			return nil, err
 		}
 	}
