@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"gokafka/cluster"
 	"gokafka/protocol"
 )
@@ -22,8 +24,14 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 	if err := m.admitController(r.ControllerEpoch); err != nil {
 		return err
 	}
-	next, gone := m.Metadata().With(r)
+	before := m.Metadata()
+	next, gone := before.With(r)
 	m.host.image.Store(next)
+	if slices.ContainsFunc(before.Brokers(), func(b *cluster.Broker) bool { return next.Broker(b.ID) == nil }) {
+		for _, p := range m.registry.online() {
+			p.brokersDied()
+		}
+	}
 	m.changes.happened()
 	if m.listener != nil && len(gone) > 0 {
 		m.listener.PartitionsDeleted(gone)

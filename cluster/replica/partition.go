@@ -326,13 +326,28 @@ func (p *Partition) leave() {
 	p.apply(effects{roleChanged: true})
 }
 
-// shrinkISR proposes to drop members that lag too long or too far.
+// shrinkISR proposes to drop members that lag too long or too far. What waited for a replica that was about to join goes on when
+// that lags, too.
 func (p *Partition) shrinkISR() {
 	p.mu.Lock()
 	var e effects
-	if p.log != nil {
+	if p.log != nil && p.core.isLeader() {
+		p.raiseHighWatermarkLocked(&e)
 		e.proposal = p.core.shrinking(p.log.LogEndOffset().Offset, p.host.now())
-		e.sync = p.unsyncedLocked()
+		e.sync = p.unsyncedLocked() // with the proposal
+	}
+	p.mu.Unlock()
+	p.apply(e)
+}
+
+// brokersDied has go on what waited for replicas that are dead now: the high watermark for one that was about to join the ISR, a deletion of
+// records for any. Nobody else would look: the ones that live may have fetched everything. Apache waits for the next record.
+func (p *Partition) brokersDied() {
+	p.mu.Lock()
+	var e effects
+	if p.log != nil && p.core.isLeader() {
+		p.raiseHighWatermarkLocked(&e)
+		e.lowWatermark = p.core.lowWatermark(p.log.LogStartOffset(), p.host.image.Load())
 	}
 	p.mu.Unlock()
 	p.apply(e)

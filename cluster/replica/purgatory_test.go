@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gokafka/cluster"
 	"gokafka/log"
 	"gokafka/protocol"
@@ -58,6 +60,59 @@ func TestAcksAll(t *testing.T) {
 				}
 				if took := time.Since(begin); took != test.took {
 					t.Errorf("took %v, want %v", took, test.took)
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// refusing is a controller for which nobody is eligible, as a broker is that shuts down.
+type refusing struct{ agreeing }
+
+func (*refusing) AlterPartition(_ context.Context, r *cluster.AlterPartitionRequest) (*cluster.AlterPartitionResponse, error) {
+	resp := &cluster.AlterPartitionResponse{Partitions: map[protocol.TopicPartition]cluster.AlterPartitionResult{}}
+	for _, p := range r.Partitions {
+		resp.Partitions[p.TopicPartition] = cluster.AlterPartitionResult{Err: kerr.IneligibleReplica}
+	}
+	return resp, nil
+}
+
+// A replica outside the ISR that had everything is waited for, since it is about to join. When it dies, or lags, what waits for it goes on,
+// even if the others have everything and have nothing to tell.
+func TestAcksGoOnWithoutTheReplicaThatWasToJoin(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		dies bool
+		took time.Duration
+	}{
+		{"it dies", true, time.Second},
+		{"it lags", false, 45 * time.Second}, // replica.lag.time.max.ms, and as much as half of it until somebody looks
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBroker(t, func(o *Options) { o.Proposer = &refusing{} })
+				b.live(1, 2, 3)
+				if err := b.tell(led(5, 5, ids(1, 2, 3), ids(1, 2))); err != nil {
+					t.Fatal(err)
+				}
+				b.follow(3, 0)
+				synctest.Wait()
+				a, err := b.produce(1, AcksAll)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.follow(2, 1)
+				begin := time.Now()
+				go func() {
+					if time.Sleep(time.Second); test.dies {
+						b.live(1, 2)
+					}
+				}()
+				acks := []Ack{a.Ack(tp0)}
+				b.AwaitAcks(t.Context(), begin.Add(time.Hour), acks)
+				if took := time.Since(begin); acks[0].Err != nil || took != test.took {
+					t.Errorf("%v after %v, want %v", acks[0].Err, took, test.took)
 				}
 				synctest.Wait()
 			})
