@@ -201,6 +201,7 @@ const seekInterval = 100 * time.Millisecond
 // replica is in sync, goes down with the broker; it is tried for again only while there are others who might come into sync. While
 // there is no controller, as when all brokers are stopped at once, it is looked for often and not for longer than the tries would take.
 func (b *Broker) handOver(ctx context.Context) error {
+	b.replicas.Retire()
 	v := b.config.Current()
 	tries, backoff := v.Int("controlled.shutdown.max.retries"), v.Millis("controlled.shutdown.retry.backoff.ms")
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(tries)*backoff)

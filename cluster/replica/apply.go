@@ -137,10 +137,20 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 		}
 	}
 	if m.fetchers != nil {
-		m.fetchers.Follow(start)
+		if !m.retiring {
+			m.fetchers.Follow(start)
+		}
 		m.fetchers.StopIdle()
 	}
 	return followed
+}
+
+// Retire has this broker, which is about to stop, not fetch what it comes to follow from now on. A new leader would see that it has everything,
+// and hold back the high watermark for it until the brokers are told that it is gone.
+func (m *Manager) Retire() {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
+	m.retiring = true
 }
 
 // refuse logs why a change failed. A storage error takes the replica offline.

@@ -326,6 +326,22 @@ func TestFollowerIsBackInTheISR(t *testing.T) {
 	})
 }
 
+// A broker that is about to stop hands over, and does not become a follower that the new leader waits for.
+func TestRetiringBrokerDoesNotFollow(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.elect(1, 1, 2)
+		w.say(1, "a")
+		w.settle()
+		w.brokers[1].Retire()
+		w.elect(2, 2)
+		w.say(2, "b")
+		w.settle()
+		if got := w.records(1); got != "1a" || w.highWatermark(2) != 2 {
+			t.Errorf("the retiring broker has %q, the new leader's high watermark is %d", got, w.highWatermark(2))
+		}
+	})
+}
+
 // Case 23: bytes that cannot be what the leader has are refused, and asked for again.
 func TestCorruptBatchIsFetchedAgain(t *testing.T) {
 	l := write("")

@@ -89,6 +89,7 @@ type Manager struct {
 
 	applyMu         sync.Mutex // one request of the controller at a time
 	controllerEpoch cluster.ControllerEpoch
+	retiring        bool
 
 	alter     *alterPartition
 	syncer    syncer
