@@ -41,6 +41,7 @@ type fetchState struct {
 	failed       bool // waits for the next LeaderAndIsr
 	caughtUp     bool // the last answer left nothing to fetch
 	delayedUntil time.Time
+	patience     time.Duration // how long it was left alone last, for a leader that does not know yet that it leads; 0: it was not
 	turn         int64
 }
 
@@ -191,14 +192,26 @@ func (c *fetcherCore) withoutEpochs(ask *FetchAsk, now time.Time) order {
 	return order{todo: todoTruncate, offset: s.offset, complete: true}
 }
 
+// earlyMin is how long a partition is left alone whose leader does not know yet that it leads.
+const earlyMin = 10 * time.Millisecond
+
+// early are the errors of a leader that was not told yet what this follower was told.
+var early = []error{kerr.UnknownLeaderEpoch, kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID}
+
 // refused handles errors of a partition. A leader with a newer epoch than ours will be told of by the controller: fetching
-// on would be in vain. Everything else passes.
+// on would be in vain. Everything else passes. A leader that the controller's request has not reached yet will have it in a moment, so it is
+// asked again soon and then ever less often; Apache's follower waits for the whole backoff, and acks=all with it.
 func (c *fetcherCore) refused(s *fetchState, err error, now time.Time) {
-	if errors.Is(err, kerr.FencedLeaderEpoch) {
+	pause := c.backoff
+	switch is := func(e error) bool { return errors.Is(err, e) }; {
+	case is(kerr.FencedLeaderEpoch):
 		s.failed = true
 		return
+	case slices.ContainsFunc(early, is):
+		s.patience = min(max(2*s.patience, earlyMin), c.backoff)
+		pause = s.patience
 	}
-	s.delayedUntil = now.Add(c.backoff)
+	s.delayedUntil = now.Add(pause)
 	c.toEnd(s)
 }
 
@@ -234,7 +247,7 @@ func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.Lead
 	if next > s.offset {
 		c.toEnd(s)
 	}
-	s.offset, s.caughtUp = next, next >= highWatermark
+	s.offset, s.caughtUp, s.patience = next, next >= highWatermark, 0
 	if lastEpoch != cluster.NoEpoch {
 		s.lastEpoch = lastEpoch
 	}

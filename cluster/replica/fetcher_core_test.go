@@ -245,6 +245,34 @@ func TestFetcherErrors(t *testing.T) {
 	}
 }
 
+// A leader that has not heard yet that it leads is asked again soon, then ever less often, until it answers.
+func TestLeaderThatDoesNotKnowYet(t *testing.T) {
+	l := write("1a")
+	c := newFetcherCore(time.Second, false)
+	c.follow(tp0, 5, 1, l)
+	now := t0
+	refuse := func(err error) time.Duration {
+		ask := c.fetches(now)[0]
+		c.fetched(&ask, EpochEnd{-1, -1}, err, l, now)
+		pause := c.wakeAt(now).Sub(now)
+		now = now.Add(pause)
+		return pause
+	}
+	for _, want := range []time.Duration{10, 20, 40, 80, 160, 320, 640, 1000, 1000} {
+		if got := refuse(kerr.UnknownLeaderEpoch); got != want*time.Millisecond {
+			t.Errorf("pause %v, want %d ms", got, want)
+		}
+	}
+	if got := refuse(kerr.UnknownServerError); got != time.Second {
+		t.Errorf("after another error: pause %v", got)
+	}
+	ask := c.fetches(now)[0]
+	c.appended(&ask, 1, cluster.NoEpoch, 1)
+	if got := refuse(kerr.NotLeaderForPartition); got != 10*time.Millisecond {
+		t.Errorf("after an answer: pause %v", got)
+	}
+}
+
 func TestLateAnswersAreIgnored(t *testing.T) {
 	l := write("1a")
 	for name, meanwhile := range map[string]func(c *fetcherCore){
