@@ -379,7 +379,7 @@ func (l *Log) rollLocked(base int64) (*Segment, error) {
 	if err := l.producers.takeSnapshot(false); err != nil {
 		return nil, err
 	}
-	l.host.worker.flush(l, base)
+	l.dir.worker.flush(l, base)
 	return s, nil
 }
 

@@ -344,7 +344,7 @@ func (l *Log) retireReplacedLocked(group []*Segment) error {
 	if err := first.retire(); err != nil {
 		return err
 	}
-	l.host.worker.remove(l.Config().FileDeleteDelayMs, l.dir.volume, first.files()...)
+	l.dir.worker.remove(l.Config().FileDeleteDelayMs, first.files()...)
 	if err := l.retireLocked(lastFirst(group[1:])); err != nil {
 		return err
 	}

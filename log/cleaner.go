@@ -50,8 +50,9 @@ type cleaner struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mu          sync.Mutex
-	checkpoints map[*volume]offsetCheckpoint // up to where each log is clean
+	picking sync.Mutex // one thread at a time looks for work
+
+	mu          sync.Mutex // never held while a disk works
 	busy        map[*Log]bool
 	uncleanable map[*Log]bool // failed with something that will fail again, like a corrupt batch
 }
@@ -60,15 +61,8 @@ func newCleaner(o CleanerOptions, logs *registry, h *host) *cleaner {
 	o.setDefaults()
 	return &cleaner{
 		logs: logs, host: h, options: o, logger: h.logger.With().Str("part", "cleaner").Logger(),
-		checkpoints: map[*volume]offsetCheckpoint{}, busy: map[*Log]bool{}, uncleanable: map[*Log]bool{},
+		busy: map[*Log]bool{}, uncleanable: map[*Log]bool{},
 	}
-}
-
-// adopt takes over how far the logs of a volume were cleaned.
-func (c *cleaner) adopt(v *volume, clean offsetCheckpoint) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.checkpoints[v] = clean
 }
 
 // start begins to clean, with other options if there are any. What the threads were cleaning is abandoned.
@@ -142,30 +136,39 @@ type dirtyLog struct {
 
 // pick chooses a log and marks it as busy.
 func (c *cleaner) pick(now time.Time) (best dirtyLog, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.picking.Lock()
+	defer c.picking.Unlock()
 	for _, l := range c.logs.all() {
-		if !l.Config().Compact || c.busy[l] || c.uncleanable[l] || l.dir.check() != nil {
+		if !l.Config().Compact || l.dir.check() != nil || !c.idle(l) {
 			continue
 		}
-		clean, known := c.checkpoints[l.dir.volume][l.tp]
+		clean, known := l.dir.clean.of(l)
 		if !known {
 			clean = -1
 		}
 		d, worth, err := l.dirtiness(clean, now)
 		if err != nil {
-			c.giveUpLocked(l, err)
+			c.giveUp(l, err)
 			continue
 		}
 		if worth && (!ok || d.ratio > best.ratio) {
 			best, ok = d, true
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if ok {
 		c.busy[best.log] = true
 	}
 	c.forgetGoneLocked()
 	return best, ok
+}
+
+// idle reports whether a log may be cleaned: no thread does it, and it did not fail.
+func (c *cleaner) idle(l *Log) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.busy[l] && !c.uncleanable[l]
 }
 
 // forgetGoneLocked lets go of logs that no longer exist.
@@ -270,54 +273,29 @@ func (c *cleaning) changed() bool {
 	return l.closed || l.generation.Load() != c.generation || l.LogStartOffset() != c.start
 }
 
-// done takes note of how a cleaning went. A log that was truncated meanwhile is clean only as far as lower says, or will say.
+// done takes note of how a cleaning went.
 func (c *cleaner) done(run *cleaning, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	l := run.log
-	delete(c.busy, l)
 	switch {
+	case err == nil:
+		l.dir.clean.raise(run)
 	case errors.Is(err, errCleanAborted), errors.Is(err, ErrStorage), l.generation.Load() != run.generation:
-	case err != nil:
-		c.giveUpLocked(l, err)
 	default:
-		c.setCleanLocked(l.dir.volume, l.tp, run.end)
+		c.giveUp(l, err)
 	}
-}
-
-// cleaned reports whether a log was ever compacted.
-func (c *cleaner) cleaned(l *Log) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.checkpoints[l.dir.volume][l.tp]
-	return ok
+	delete(c.busy, l)
 }
 
-// lower notes that a log which was truncated is clean only below the offset: what comes after it now is new. The file learns it too, or
-// after a restart the keys that came twice since would stay so until they come again.
-func (c *cleaner) lower(l *Log, offset int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.checkpoints[l.dir.volume][l.tp] > offset {
-		c.setCleanLocked(l.dir.volume, l.tp, offset)
-	}
-}
-
-// forget lets go of what is known of a log of the partition that is gone, before there is another of its name.
-func (c *cleaner) forget(v *volume, tp protocol.TopicPartition) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.checkpoints[v][tp]; ok {
-		c.setCleanLocked(v, tp, -1)
-	}
-}
-
-// giveUpLocked leaves a log alone for which cleaning failed. An I/O error takes its directory offline.
-func (c *cleaner) giveUpLocked(l *Log, err error) {
+// giveUp leaves a log alone for which cleaning failed. An I/O error takes its directory offline.
+func (c *cleaner) giveUp(l *Log, err error) {
 	if !isUncleanable(err) {
 		err = l.storage("clean", err)
 	} else {
+		c.mu.Lock()
 		c.uncleanable[l] = true
+		c.mu.Unlock()
 	}
 	c.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log cannot be cleaned")
 }
@@ -325,24 +303,6 @@ func (c *cleaner) giveUpLocked(l *Log, err error) {
 // isUncleanable reports whether the log's content is at fault, not the disk.
 func isUncleanable(err error) bool {
 	return isOffsetOrCorrupt(err) || errors.Is(err, protocol.ErrInvalidRecord) || errors.Is(err, protocol.ErrTooLarge) || errors.Is(err, protocol.ErrDecompress)
-}
-
-// setCleanLocked notes, also in the volume's file, up to where a log is clean; -1: there is no such log. If the file cannot be written, the
-// directory is offline, unless that was for want of file descriptors: then the next cleaning writes it.
-func (c *cleaner) setCleanLocked(v *volume, tp protocol.TopicPartition, end int64) {
-	points := offsetCheckpoint{}
-	for _, l := range c.logs.on(v) {
-		if clean, ok := c.checkpoints[v][l.tp]; ok {
-			points[l.tp] = clean
-		}
-	}
-	if points[tp] = end; end < 0 {
-		delete(points, tp)
-	}
-	c.checkpoints[v] = points
-	if err := points.write(v.fs, v.path, cleanerOffsetFile); err != nil {
-		c.logger.Error().Err(v.report("write "+cleanerOffsetFile, err)).Msg("cleaner checkpoint could not be written")
-	}
 }
 
 // pace spreads work over time.

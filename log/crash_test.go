@@ -551,6 +551,26 @@ func TestAFlushWithoutDescriptorsIsMadeGood(t *testing.T) {
 	}
 }
 
+// A stop is clean only if every log of the directory was closed: nothing looks again at what a clean stop left.
+func TestAStopThatCouldNotCloseALogIsNotClean(t *testing.T) {
+	var short atomic.Bool
+	mem := vfs.NewMem()
+	m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
+		if op == vfs.OpCreate && strings.Contains(name, "leader-epoch-checkpoint") && short.Load() {
+			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+		}
+		return nil
+	}}, nil)
+	appendBatch(t, logtest.Create(t, m, partition), 0, protocol.BatchOptions{}, "a")
+	short.Store(true)
+	if err := m.Close(); !errors.Is(err, syscall.EMFILE) {
+		t.Fatalf("close without descriptors: %v", err)
+	}
+	if _, err := mem.Stat("/logs/.kafka_cleanshutdown"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the stop counts as clean: %v", err)
+	}
+}
+
 // Case 54: what was deleted before it was ever flushed does not come back, broken, below the recovery point, when the power is cut
 // after a checkpoint.
 func TestDeletedBeforeFlushedStaysAway(t *testing.T) {

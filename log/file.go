@@ -3,6 +3,7 @@ package log
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -177,14 +178,20 @@ func (c *fileCache) keep(f *file) {
 
 // drop lets a file go that is being removed, so that its space is free.
 func (c *fileCache) drop(f *file) {
+	for c.forget(f) {
+		f.release()
+	}
+}
+
+// forget takes a file out of the ring once; the caller releases it, since that may have to wait for the file's disk.
+func (c *fileCache) forget(f *file) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range c.ring {
-		if c.ring[i] == f {
-			c.ring[i] = nil
-			f.release()
-		}
+	i := slices.Index(c.ring, f)
+	if i >= 0 {
+		c.ring[i] = nil
 	}
+	return i >= 0
 }
 
 // close lets all files go.

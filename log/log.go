@@ -21,8 +21,6 @@ type host struct {
 	now        func() time.Time
 	expiration atomic.Int64 // of idle producers, in milliseconds
 	cache      *fileCache
-	worker     *worker
-	cleaner    *cleaner
 }
 
 // Log is one partition's durable log on one disk: segments, their indexes, the state of producers, the leader epochs, and the marks up to

@@ -601,7 +601,7 @@ func TestHighWatermarkOfEarlierLogIsForgotten(t *testing.T) {
 	old := logtest.Create(t, m, partition)
 	appendBatch(t, old, 0, protocol.BatchOptions{}, "a", "b", "c")
 	old.SetHighWatermark(3)
-	if err := m.CheckpointHighWatermarks(); err != nil {
+	if err := m.CheckpointHighWatermarks("/logs"); err != nil {
 		t.Fatal(err)
 	}
 	if failed := m.Delete(partition); len(failed) > 0 {
@@ -616,7 +616,7 @@ func TestHighWatermarkOfEarlierLogIsForgotten(t *testing.T) {
 			t.Fatalf("log is there: %v, high watermark %d of %d", ok, l.HighWatermark().Offset, l.LogEndOffset().Offset)
 		}
 		l.SetHighWatermark(2)
-		if err := m.CheckpointHighWatermarks(); err != nil {
+		if err := m.CheckpointHighWatermarks("/logs"); err != nil {
 			t.Fatal(err)
 		}
 		mem = mem.Crash(nil, 1)

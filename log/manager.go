@@ -80,15 +80,13 @@ func (o *ManagerOptions) setDefaults() {
 
 // Manager owns the log directories and all logs in them.
 type Manager struct {
-	options     ManagerOptions
-	host        *host
-	logs        registry
-	checkpoints *checkpoints
-	cleaner     *cleaner
-	volumes     []*volume
-	locks       []io.Closer
-
-	createMu sync.Mutex // one log is created or deleted at a time
+	options ManagerOptions
+	host    *host
+	logs    registry
+	claims  claims // of partitions whose log is being created or deleted
+	cleaner *cleaner
+	volumes []*volume
+	locks   []io.Closer
 
 	configMu sync.RWMutex
 	defaults *Config
@@ -106,24 +104,21 @@ func Open(o ManagerOptions) (*Manager, error) {
 	o.setDefaults()
 	m := &Manager{
 		options: o, logs: registry{logs: map[protocol.TopicPartition]*Log{}},
+		claims:   claims{held: map[protocol.TopicPartition]chan struct{}{}},
 		defaults: o.Defaults, topics: map[string]*Config{},
 		failed: make(chan *volume, len(o.Dirs)), failures: make(chan DirStatus, len(o.Dirs)),
 	}
-	m.checkpoints = newCheckpoints(&m.logs)
-	cache := newFileCache(openFilesMax)
-	m.host = &host{
-		logger: o.Logger, now: o.Now, cache: cache,
-		worker: startWorker(o.Now, cache, m.checkpoints),
-	}
+	m.host = &host{logger: o.Logger, now: o.Now, cache: newFileCache(openFilesMax)}
 	m.SetProducerIDExpiration(o.ProducerIDExpiration)
 	m.cleaner = newCleaner(o.Cleaner, &m.logs, m.host)
-	m.host.cleaner = m.cleaner
 	err := m.openVolumes()
 	if err == nil {
 		err = m.load()
 	}
 	if err != nil {
-		m.host.worker.stop()
+		for _, v := range m.volumes {
+			v.worker.stop()
+		}
 		m.unlock()
 		return nil, err
 	}
@@ -134,12 +129,10 @@ func Open(o ManagerOptions) (*Manager, error) {
 // openVolumes makes, locks and claims the directories.
 func (m *Manager) openVolumes() error {
 	for _, dir := range m.options.Dirs {
-		v := &volume{fs: m.options.FS, path: dir, failed: m.failed}
-		v.reserve.bytes, v.reserve.logger = m.options.ReserveBytes, m.host.logger.With().Str("dir", dir).Logger()
-		v.reserve.space = func() (total, usable int64, err error) { return v.fs.Space(v.path) }
 		if slices.ContainsFunc(m.volumes, func(other *volume) bool { return other.path == dir }) {
 			return fmt.Errorf("open log directory %s: it is listed twice", dir)
 		}
+		v := m.newVolume(dir)
 		m.volumes = append(m.volumes, v)
 		switch err := m.openVolume(v); {
 		case errors.Is(err, vfs.ErrLocked):
@@ -151,6 +144,17 @@ func (m *Manager) openVolumes() error {
 		}
 	}
 	return m.someOnline()
+}
+
+func (m *Manager) newVolume(dir string) *volume {
+	v := &volume{fs: m.options.FS, path: dir, failed: m.failed}
+	logger := m.host.logger.With().Str("dir", dir).Logger()
+	v.reserve.bytes, v.reserve.logger = m.options.ReserveBytes, logger
+	v.reserve.space = func() (total, usable int64, err error) { return v.fs.Space(v.path) }
+	v.checkpoints = newCheckpoints(v, &m.logs)
+	v.clean = &cleanPoints{volume: v, logs: &m.logs, logger: logger}
+	v.worker = startWorker(v, m.options.Now)
+	return v
 }
 
 func (m *Manager) openVolume(v *volume) error {
@@ -227,8 +231,8 @@ func (m *Manager) load() error {
 		return err
 	}
 	for _, l := range m.logs.all() {
-		m.cleaner.lower(l, l.LogEndOffset().Offset) // recovery may have cut it
-		if err := m.checkpoints.lower(l); err != nil {
+		l.dir.clean.lower(l, l.LogEndOffset().Offset) // recovery may have cut it
+		if err := l.dir.checkpoints.lower(l); err != nil {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("recovery point could not be lowered")
 		}
 	}
@@ -269,9 +273,9 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 		return err
 	}
 	points, starts, highWatermarks := m.readCheckpoint(v, recoveryPointFile), m.readCheckpoint(v, logStartOffsetFile), m.readCheckpoint(v, highWatermarkFile)
-	m.checkpoints.adopt(v, points, highWatermarks)
+	v.checkpoints.adopt(points, highWatermarks)
 	cleaned := m.readCheckpoint(v, cleanerOffsetFile)
-	m.cleaner.adopt(v, maps.Clone(cleaned))
+	v.clean.adopt(maps.Clone(cleaned))
 	list, err := v.fs.ReadDir(v.path)
 	if err != nil {
 		return err
@@ -321,7 +325,7 @@ func (m *Manager) readCheckpoint(v *volume, name string) offsetCheckpoint {
 // leftover goes on with a deletion. Other suffixed directories are left alone.
 func (m *Manager) leftover(v *volume, name, suffix string) {
 	if suffix == deleteDirSuffix {
-		m.host.worker.removeDir(m.Defaults().FileDeleteDelayMs, v, filepath.Join(v.path, name))
+		v.worker.removeDir(m.Defaults().FileDeleteDelayMs, filepath.Join(v.path, name))
 		return
 	}
 	m.host.logger.Warn().Str("dir", filepath.Join(v.path, name)).Msg("directory is not in use and is left alone")
@@ -353,12 +357,14 @@ func (m *Manager) loadOne(job loadJob) error {
 	return nil
 }
 
-// start begins the background work.
+// start begins the background work, which each volume has for itself: one that hangs does not hold up the others'.
 func (m *Manager) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
-	every := func(first, interval time.Duration, do func()) {
-		m.running.Go(func() { repeat(ctx, first, interval, do) })
+	every := func(first, interval time.Duration, do func(*volume)) {
+		for _, v := range m.volumes {
+			m.running.Go(func() { repeat(ctx, first, interval, func() { do(v) }) })
+		}
 	}
 	every(m.options.InitialDelay, m.options.RetentionInterval, m.deleteOldSegments)
 	every(m.options.FlushInterval, m.options.FlushInterval, m.flushDue)
@@ -396,37 +402,35 @@ func (m *Manager) watchFailures(ctx context.Context) {
 	}
 }
 
-func (m *Manager) deleteOldSegments() {
-	for _, l := range m.logs.all() {
+func (m *Manager) deleteOldSegments(v *volume) {
+	for _, l := range m.logs.on(v) {
 		if _, err := l.DeleteOldSegments(); err != nil {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("old segments could not be deleted")
 		}
 	}
 }
 
-func (m *Manager) flushDue() {
-	for _, l := range m.logs.all() {
+func (m *Manager) flushDue(v *volume) {
+	for _, l := range m.logs.on(v) {
 		if err := l.flushIfDue(); err != nil {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log could not be flushed")
 		}
 	}
 }
 
-func (m *Manager) checkpoint() {
-	for _, l := range m.logs.all() {
+func (m *Manager) checkpoint(v *volume) {
+	for _, l := range m.logs.on(v) {
 		if err := errors.Join(l.storage("write epochs of", l.saveEpochs()), l.saveTopicID()); err != nil && !l.retired.Load() {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log's metadata could not be written")
 		}
 	}
-	for _, v := range m.volumes {
-		if err := m.checkpoints.writeRecoveryPoints(v); err != nil {
-			m.host.logger.Error().Err(err).Str("dir", v.path).Msg("checkpoint could not be written")
-		}
+	if err := v.checkpoints.writeRecoveryPoints(); err != nil {
+		m.host.logger.Error().Err(err).Str("dir", v.path).Msg("checkpoint could not be written")
 	}
 }
 
-func (m *Manager) expireProducers() {
-	for _, l := range m.logs.all() {
+func (m *Manager) expireProducers(v *volume) {
+	for _, l := range m.logs.on(v) {
 		l.RemoveExpiredProducers()
 	}
 }

@@ -2,8 +2,8 @@ package log
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -21,7 +21,10 @@ func (m *Manager) Log(tp protocol.TopicPartition) (*Log, bool) { return m.logs.g
 func (m *Manager) Logs() []*Log { return m.logs.all() }
 
 // Cleaned reports whether the log was ever compacted, which tells of its topic's cleanup.policy when nothing else does.
-func (m *Manager) Cleaned(l *Log) bool { return m.cleaner.cleaned(l) }
+func (m *Manager) Cleaned(l *Log) bool {
+	_, ok := l.dir.clean.of(l)
+	return ok
+}
 
 // CreateOptions of a log.
 type CreateOptions struct {
@@ -37,8 +40,8 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 	if err := checkName(tp); err != nil {
 		return nil, err
 	}
-	m.createMu.Lock()
-	defer m.createMu.Unlock()
+	release := m.claims.take(tp)
+	defer release()
 	if l, ok := m.logs.get(tp); ok {
 		return l, l.SetTopicID(o.TopicID)
 	}
@@ -61,10 +64,10 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 }
 
 func (m *Manager) createOn(v *volume, tp protocol.TopicPartition, o CreateOptions) (*Log, error) {
-	if err := m.checkpoints.forget(v, tp); err != nil {
+	if err := v.checkpoints.forget(tp); err != nil {
 		return nil, err
 	}
-	m.cleaner.forget(v, tp)
+	v.clean.forget(tp)
 	l, err := createLog(m.host, newLogDir(v, tp.String()), tp, o.Config)
 	if err != nil {
 		return nil, err
@@ -87,31 +90,46 @@ func (m *Manager) online() []*volume {
 // Delete takes logs away at once and for good: a power cut does not bring them back. Their files go after file.delete.delay.ms. It returns the
 // errors of those that could not be deleted. A partition without a log is no error.
 func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicPartition]error {
-	m.createMu.Lock()
-	defer m.createMu.Unlock()
-	failed := map[protocol.TopicPartition]error{}
-	renamed := map[*volume][]protocol.TopicPartition{}
+	release := m.claims.take(tps...)
+	defer release()
+	logs := map[*volume][]*Log{}
 	for _, tp := range tps {
-		l, ok := m.logs.remove(tp)
-		if !ok {
-			continue
+		if l, ok := m.logs.remove(tp); ok {
+			logs[l.dir.volume] = append(logs[l.dir.volume], l)
 		}
-		v := l.dir.volume
-		v.logs.Add(-1)
-		name := suffixedDirName(tp, deleteDirSuffix)
-		if err := l.retire(name); err != nil {
-			failed[tp] = err
-			continue
-		}
-		renamed[v] = append(renamed[v], tp)
-		m.host.worker.removeDir(l.Config().FileDeleteDelayMs, v, filepath.Join(v.path, name))
 	}
-	for v, tps := range renamed {
-		if err := v.fs.SyncDir(v.path); err != nil {
-			err = v.report("sync deletions", err)
-			for _, tp := range tps {
-				failed[tp] = err
-			}
+	results := make(chan map[protocol.TopicPartition]error, len(logs))
+	for v, logs := range logs {
+		go func() { results <- v.delete(logs) }()
+	}
+	failed := map[protocol.TopicPartition]error{}
+	for range logs {
+		maps.Copy(failed, <-results)
+	}
+	return failed
+}
+
+// delete gives up logs that are registered no more.
+func (v *volume) delete(logs []*Log) (failed map[protocol.TopicPartition]error) {
+	failed = map[protocol.TopicPartition]error{}
+	var renamed []*Log
+	for _, l := range logs {
+		v.logs.Add(-1)
+		name := suffixedDirName(l.tp, deleteDirSuffix)
+		if err := l.retire(name); err != nil {
+			failed[l.tp] = err
+			continue
+		}
+		renamed = append(renamed, l)
+		v.worker.removeDir(l.Config().FileDeleteDelayMs, filepath.Join(v.path, name))
+	}
+	if len(renamed) == 0 {
+		return failed
+	}
+	if err := v.fs.SyncDir(v.path); err != nil {
+		err = v.report("sync deletions", err)
+		for _, l := range renamed {
+			failed[l.tp] = err
 		}
 	}
 	return failed
@@ -190,15 +208,14 @@ func (m *Manager) SetCleaner(o CleanerOptions) { m.cleaner.start(&o) }
 // SetProducerIDExpiration replaces how long the state of an idle producer is kept, from the next look for such on.
 func (m *Manager) SetProducerIDExpiration(d time.Duration) { m.host.expiration.Store(d.Milliseconds()) }
 
-// CheckpointHighWatermarks writes the high watermarks of all logs.
-func (m *Manager) CheckpointHighWatermarks() error {
-	var errs []error
-	for _, v := range m.volumes {
-		if v.check() == nil {
-			errs = append(errs, m.checkpoints.writeHighWatermarks(v))
+// CheckpointHighWatermarks writes the high watermarks of the logs in one of log.dirs, unless it is offline.
+func (m *Manager) CheckpointHighWatermarks(dir string) error {
+	for _, v := range m.online() {
+		if v.path == dir {
+			return v.checkpoints.writeHighWatermarks()
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // DirStatus describes one of log.dirs.
@@ -240,22 +257,21 @@ func (m *Manager) Close() error {
 	m.cancel()
 	m.running.Wait()
 	m.cleaner.stop()
-	m.host.worker.stop()
-	errs := []error{m.closeLogs()}
+	results := &loadErrors{}
+	var volumes sync.WaitGroup
 	for _, v := range m.volumes {
-		if v.check() == nil {
-			errs = append(errs, m.closeVolume(v))
-		}
+		volumes.Go(func() { results.add(m.closeVolume(v)) })
 	}
+	volumes.Wait()
 	m.host.cache.close()
 	m.unlock()
-	return errors.Join(errs...)
+	return results.err()
 }
 
-// closersMax is how many logs are closed at a time: enough that their fsyncs share the disk's journal.
+// closersMax is how many logs of a volume are closed at a time: enough that their fsyncs share the disk's journal.
 const closersMax = 16
 
-func (m *Manager) closeLogs() error {
+func (m *Manager) closeLogs(v *volume) error {
 	jobs := make(chan *Log)
 	results := &loadErrors{}
 	var workers sync.WaitGroup
@@ -266,7 +282,7 @@ func (m *Manager) closeLogs() error {
 			}
 		})
 	}
-	for _, l := range m.logs.all() {
+	for _, l := range m.logs.on(v) {
 		if l.dir.check() == nil {
 			jobs <- l
 		}
@@ -277,10 +293,12 @@ func (m *Manager) closeLogs() error {
 }
 
 func (m *Manager) closeVolume(v *volume) error {
-	for _, write := range []func(*volume) error{
-		m.checkpoints.writeRecoveryPoints, m.checkpoints.writeHighWatermarks,
-	} {
-		if err := write(v); err != nil {
+	v.worker.stop()
+	if err := m.closeLogs(v); err != nil || v.check() != nil {
+		return err
+	}
+	for _, write := range []func() error{v.checkpoints.writeRecoveryPoints, v.checkpoints.writeHighWatermarks} {
+		if err := write(); err != nil {
 			return err
 		}
 	}

@@ -58,8 +58,8 @@ func (l *Log) afterTruncate(offset int64, err error) error {
 	if err != nil {
 		return err
 	}
-	l.host.cleaner.lower(l, offset)
-	return l.host.worker.checkpoints.lower(l)
+	l.dir.clean.lower(l, offset)
+	return l.dir.checkpoints.lower(l)
 }
 
 // half takes the directory offline for any error of a change that may be half done: only a restart knows what is left.
@@ -144,7 +144,7 @@ func (l *Log) retireLocked(segments []*Segment) error {
 	}
 	if len(files) > 0 {
 		l.retiredSome.Store(true)
-		l.host.worker.remove(l.Config().FileDeleteDelayMs, l.dir.volume, files...)
+		l.dir.worker.remove(l.Config().FileDeleteDelayMs, files...)
 	}
 	return nil
 }

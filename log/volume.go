@@ -23,6 +23,11 @@ type volume struct {
 	logs    atomic.Int64   // how many it has
 	reserve reserve
 
+	// Each volume has its own, so that a disk that hangs holds up no other.
+	checkpoints *checkpoints
+	clean       *cleanPoints
+	worker      *worker
+
 	created atomic.Int64 // directories made since the start
 	syncMu  sync.Mutex
 	synced  int64 // of created, those whose entry is durable

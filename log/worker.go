@@ -5,14 +5,15 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"gokafka/log/vfs"
 )
 
-// worker does what logs leave for later: it makes rolled segments durable and removes files whose time has come. What waits is bounded by what
-// exists: one flush per log, and the files to be removed.
+// worker does what the logs of a volume leave for later: it makes rolled segments durable and removes files whose time has come. What waits is
+// bounded by what exists: one flush per log, and the files to be removed.
 type worker struct {
-	now         func() time.Time
-	cache       *fileCache
-	checkpoints *checkpoints
+	volume *volume
+	now    func() time.Time
 
 	mu       sync.Mutex
 	flushes  map[*Log]int64
@@ -23,9 +24,9 @@ type worker struct {
 	running sync.WaitGroup
 }
 
-func startWorker(now func() time.Time, cache *fileCache, c *checkpoints) *worker {
+func startWorker(v *volume, now func() time.Time) *worker {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &worker{now: now, cache: cache, checkpoints: c, flushes: map[*Log]int64{}, wake: make(chan struct{}, 1), cancel: cancel}
+	w := &worker{volume: v, now: now, flushes: map[*Log]int64{}, wake: make(chan struct{}, 1), cancel: cancel}
 	w.running.Go(func() { w.run(ctx) })
 	return w
 }
@@ -53,10 +54,9 @@ func (w *worker) flush(l *Log, offset int64) {
 
 // removal is a file, or a whole directory, to be removed.
 type removal struct {
-	due    time.Time
-	volume *volume
-	files  []*file
-	dir    string // path; empty: the files
+	due   time.Time
+	files []*file
+	dir   string // path; empty: the files
 }
 
 type removals []removal
@@ -73,13 +73,13 @@ func (r *removals) Pop() any {
 }
 
 // remove has files removed after the delay in milliseconds.
-func (w *worker) remove(delayMs int64, v *volume, files ...*file) {
-	w.add(delayMs, removal{volume: v, files: files})
+func (w *worker) remove(delayMs int64, files ...*file) {
+	w.add(delayMs, removal{files: files})
 }
 
 // removeDir has a directory removed after the delay in milliseconds.
-func (w *worker) removeDir(delayMs int64, v *volume, dir string) {
-	w.add(delayMs, removal{volume: v, dir: dir})
+func (w *worker) removeDir(delayMs int64, dir string) {
+	w.add(delayMs, removal{dir: dir})
 }
 
 func (w *worker) add(delayMs int64, r removal) {
@@ -141,25 +141,25 @@ func (w *worker) step() time.Duration {
 
 // do removes. For want of file descriptors it tries again later.
 func (w *worker) do(r removal) {
-	err := r.remove()
+	err := r.remove(w.volume.fs)
 	switch {
 	case err == nil:
 	case passes(err):
 		w.add(time.Minute.Milliseconds(), r)
 	default:
-		r.volume.fail("remove files", err)
+		w.volume.fail("remove files", err)
 	}
 }
 
-func (r removal) remove() error {
+func (r removal) remove(fsys vfs.FS) error {
 	if r.dir != "" {
-		return r.volume.fs.RemoveAll(r.dir)
+		return fsys.RemoveAll(r.dir)
 	}
 	for _, f := range r.files {
 		if f.cache != nil {
 			f.cache.drop(f)
 		}
-		if err := ignoreMissing(r.volume.fs.Remove(f.path())); err != nil {
+		if err := ignoreMissing(fsys.Remove(f.path())); err != nil {
 			return err
 		}
 	}

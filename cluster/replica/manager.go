@@ -123,7 +123,9 @@ func New(o Options) *Manager {
 // start runs the tickers: laggards leave the ISR within one and a half lag times, high watermarks are checkpointed.
 func (m *Manager) start(checkpointInterval time.Duration) {
 	m.wg.Go(func() { m.every(m.host.lagMax.time/2, m.shrinkISRs) })
-	m.wg.Go(func() { m.every(checkpointInterval, m.checkpoint) })
+	for _, dir := range m.host.logs.Dirs() { // one that hangs does not hold up the others'
+		m.wg.Go(func() { m.every(checkpointInterval, func() { m.checkpoint(dir.Path) }) })
+	}
 	m.wg.Go(m.watchDirectories)
 }
 
@@ -148,7 +150,9 @@ func (m *Manager) Close() {
 		m.alter.close()
 		m.syncer.close()
 		m.wg.Wait()
-		m.checkpoint()
+		for _, dir := range m.host.logs.Dirs() {
+			m.checkpoint(dir.Path)
+		}
 	})
 }
 
@@ -158,9 +162,9 @@ func (m *Manager) shrinkISRs() {
 	}
 }
 
-func (m *Manager) checkpoint() {
-	if err := m.host.logs.CheckpointHighWatermarks(); err != nil {
-		m.host.logger.Error().Err(err).Msg("could not checkpoint high watermarks")
+func (m *Manager) checkpoint(dir string) {
+	if err := m.host.logs.CheckpointHighWatermarks(dir); err != nil {
+		m.host.logger.Error().Err(err).Str("dir", dir).Msg("could not checkpoint high watermarks")
 	}
 }
 
