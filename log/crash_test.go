@@ -519,6 +519,48 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
+// What an index cannot write, or read, for want of descriptors is made good later: an append does not fail when a part of it is indexed, or
+// another batch that comes in its place would contradict the index.
+func TestIndexesWithoutDescriptors(t *testing.T) {
+	for _, suffix := range []string{".index", ".timeindex"} {
+		t.Run(suffix, func(t *testing.T) {
+			var short atomic.Bool
+			mem := vfs.NewMem()
+			fsys := vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
+				if short.Load() && (op == vfs.OpOpen || op == vfs.OpCreate) && strings.HasSuffix(name, suffix) {
+					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+				}
+				return nil
+			}}
+			config := func(c *log.Config) { c.IndexIntervalBytes = 1 }
+			m := open(t, fsys, config)
+			l := logtest.Create(t, m, partition)
+			for i := range 1200 { // over two pages of entries in either index
+				short.Store(i%500 > 300)
+				batch := logtest.Batch(t, protocol.BatchOptions{}, now+int64(i), make([]string, 1+i%3)...)
+				if _, err := l.AppendAsLeader(batch, 0, log.AppendOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			short.Store(false)
+			for range 2 {
+				logtest.Check(t, m)
+				for i := range int64(1200) {
+					if r, ok, err := l.OffsetForTimestamp(now + i); err != nil || !ok || r.Offset != i/3*6+[]int64{0, 1, 3}[i%3] {
+						t.Fatalf("timestamp %d: %+v, %v, %v", i, r, ok, err)
+					}
+				}
+				if err := m.Close(); err != nil {
+					t.Fatal(err)
+				}
+				m = open(t, fsys, config)
+				l, _ = m.Log(partition)
+			}
+			m.Close()
+		})
+	}
+}
+
 // Case 57: a flush that failed for want of descriptors is made good by the next one, also what was not new any more: the directory is
 // synced, or a power cut takes the leader epochs of records that nobody reads again.
 func TestAFlushWithoutDescriptorsIsMadeGood(t *testing.T) {

@@ -63,7 +63,8 @@ func (e *entryFile) adopt() (missing bool, err error) {
 	return false, nil
 }
 
-// add appends an entry.
+// add appends an entry. For want of file descriptors a full page stays in memory and goes to the file with the next entry: an append must not
+// fail when a part of it is in the indexes.
 func (e *entryFile) add(entry []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,11 +72,10 @@ func (e *entryFile) add(entry []byte) error {
 	if len(e.tail)/e.width < e.pageEntries() {
 		return nil
 	}
-	err := e.sealLocked()
-	if err != nil {
-		e.tail = e.tail[:len(e.tail)-e.width] // the batch is not in the log, and comes again
+	if err := e.sealLocked(); !passes(err) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // sealLocked writes the tail and begins a new one.

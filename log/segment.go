@@ -212,11 +212,16 @@ func (s *Segment) index(batches []byte, at int64, intervalBytes int) error {
 	return nil
 }
 
+// addEntry indexes a batch. If the last time entry cannot be read for want of file descriptors there is none now: a later one will have the
+// largest timestamp.
 func (s *Segment) addEntry(b protocol.Batch, at int64) error {
 	if err := s.offsets.add(b.LastOffset(), int32(at)); err != nil {
 		return err
 	}
-	return s.times.addLargest()
+	if err := s.times.addLargest(); !passes(err) {
+		return err
+	}
+	return nil
 }
 
 // head reads the header of the batch at the position. end is where the segment's data ends for the reader.
