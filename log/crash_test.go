@@ -593,6 +593,48 @@ func TestAFlushWithoutDescriptorsIsMadeGood(t *testing.T) {
 	}
 }
 
+// A deletion that was not made durable for want of descriptors is none until it is, whoever asks again, and is made good by itself.
+func TestADeletionWithoutDescriptorsIsMadeGood(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var short atomic.Bool
+			mem := vfs.NewMem()
+			m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
+				if op == vfs.OpSyncDir && short.Load() {
+					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+				}
+				return nil
+			}}, nil)
+			defer m.Close()
+			l := logtest.Create(t, m, partition)
+			appendBatch(t, l, 0, protocol.BatchOptions{}, "a")
+			if err := l.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			short.Store(true)
+			for range 2 {
+				if failed := m.Delete(partition); !errors.Is(failed[partition], syscall.EMFILE) {
+					t.Fatalf("deletion without descriptors: %v", failed)
+				}
+			}
+			short.Store(false)
+			if !asked {
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+			} else if failed := m.Delete(partition); len(failed) > 0 {
+				t.Fatal(failed)
+			}
+			left := mem.Crash(rand.New(rand.NewPCG(1, 1)), 0)
+			if _, err := left.Stat("/logs/t-0"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("after a power cut: %v\n%s", err, left.Tree())
+			}
+			if m.Dirs()[0].Offline {
+				t.Error("the directory went offline")
+			}
+		})
+	}
+}
+
 // A stop is clean only if every log of the directory was closed: nothing looks again at what a clean stop left.
 func TestAStopThatCouldNotCloseALogIsNotClean(t *testing.T) {
 	var short atomic.Bool

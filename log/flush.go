@@ -88,7 +88,7 @@ func (l *Log) runFlush(p flushPlan) error {
 			return err
 		}
 	}
-	return l.dir.syncCreated(l.dir.created)
+	return l.dir.syncEntries(l.dir.created)
 }
 
 // goneMeanwhile reports that a file is missing because its segment was deleted during the flush.

@@ -53,7 +53,7 @@ func createLog(h *host, dir *logDir, tp protocol.TopicPartition, c *Config) (*Lo
 	if err := dir.fs.MkdirAll(dir.dirPath()); err != nil {
 		return nil, err
 	}
-	dir.created = dir.volume.created.Add(1)
+	dir.created = dir.volume.entries.Add(1)
 	s, err := createSegment(dir, h.cache, 0, c, h.now())
 	if err != nil {
 		return nil, err

@@ -424,7 +424,7 @@ func (m *Manager) checkpoint(v *volume) {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("log's metadata could not be written")
 		}
 	}
-	if err := v.checkpoints.writeRecoveryPoints(); err != nil {
+	if err := errors.Join(v.syncOwed(), v.checkpoints.writeRecoveryPoints()); err != nil {
 		m.host.logger.Error().Err(err).Str("dir", v.path).Msg("checkpoint could not be written")
 	}
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -88,14 +89,17 @@ func (m *Manager) online() []*volume {
 }
 
 // Delete takes logs away at once and for good: a power cut does not bring them back. Their files go after file.delete.delay.ms. It returns the
-// errors of those that could not be deleted. A partition without a log is no error.
+// errors of those that could not be deleted. A partition without a log is no error, unless its deletion may still not be durable.
 func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicPartition]error {
 	release := m.claims.take(tps...)
 	defer release()
 	logs := map[*volume][]*Log{}
+	var without []protocol.TopicPartition
 	for _, tp := range tps {
 		if l, ok := m.logs.remove(tp); ok {
 			logs[l.dir.volume] = append(logs[l.dir.volume], l)
+		} else {
+			without = append(without, tp)
 		}
 	}
 	results := make(chan map[protocol.TopicPartition]error, len(logs))
@@ -106,7 +110,21 @@ func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicParti
 	for range logs {
 		maps.Copy(failed, <-results)
 	}
+	for _, tp := range without {
+		if err := m.syncOwed(); err != nil {
+			failed[tp] = err
+		}
+	}
 	return failed
+}
+
+// syncOwed makes good for deletions that could not be made durable.
+func (m *Manager) syncOwed() error {
+	var errs []error
+	for _, v := range m.online() {
+		errs = append(errs, v.syncOwed())
+	}
+	return errors.Join(errs...)
 }
 
 // delete gives up logs that are registered no more.
@@ -126,8 +144,7 @@ func (v *volume) delete(logs []*Log) (failed map[protocol.TopicPartition]error) 
 	if len(renamed) == 0 {
 		return failed
 	}
-	if err := v.fs.SyncDir(v.path); err != nil {
-		err = v.report("sync deletions", err)
+	if err := v.syncDeletions(v.entries.Add(1)); err != nil {
 		for _, l := range renamed {
 			failed[l.tp] = err
 		}

@@ -28,23 +28,42 @@ type volume struct {
 	clean       *cleanPoints
 	worker      *worker
 
-	created atomic.Int64 // directories made since the start
+	entries atomic.Int64 // directories made, and renamed to be deleted, since the start
 	syncMu  sync.Mutex
-	synced  int64 // of created, those whose entry is durable
+	synced  int64       // of entries, those that are durable
+	owed    atomic.Bool // the last sync failed
 }
 
-// syncCreated makes the directories of the first n logs that were created durable. One fsync serves all that exist by then.
-func (v *volume) syncCreated(n int64) error {
+// syncEntries makes the first n directories that were made or renamed durable. One fsync serves all that are by then.
+func (v *volume) syncEntries(n int64) error {
 	v.syncMu.Lock()
 	defer v.syncMu.Unlock()
 	if v.synced >= n {
 		return nil
 	}
-	created := v.created.Load()
-	if err := v.fs.SyncDir(v.path); err != nil {
+	entries := v.entries.Load()
+	err := v.fs.SyncDir(v.path)
+	v.owed.Store(err != nil)
+	if err != nil {
 		return err
 	}
-	v.synced = created
+	v.synced = entries
+	return nil
+}
+
+// syncOwed makes good for a sync that failed for want of file descriptors.
+func (v *volume) syncOwed() error {
+	if !v.owed.Load() {
+		return nil
+	}
+	return v.syncDeletions(v.entries.Load())
+}
+
+// syncDeletions is syncEntries for those whose log is gone.
+func (v *volume) syncDeletions(n int64) error {
+	if err := v.syncEntries(n); err != nil {
+		return v.report("sync deletions", err)
+	}
 	return nil
 }
 
@@ -82,7 +101,7 @@ func (v *volume) check() error {
 type logDir struct {
 	*volume
 	name    atomic.Pointer[string]
-	created int64 // its number among volume.created, 0 if it was there at the start
+	created int64 // its number among volume.entries, 0 if it was there at the start
 }
 
 func newLogDir(v *volume, name string) *logDir {
