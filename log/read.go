@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"gokafka/protocol"
 )
@@ -118,9 +119,11 @@ func (s *Slice) fill(segments []*Segment, i int, offset int64, bytesMax int, lim
 	return true, nil
 }
 
-// readError turns an I/O error into that of an offline directory. A range that is out of bounds and a corrupt batch are not I/O errors.
+// readError turns an I/O error into that of an offline directory. A range that is out of bounds and a corrupt batch are not I/O errors; what
+// misses its files because the log was deleted is one of storage, as an append to it is.
 func (l *Log) readError(err error) error {
-	if err == nil || isOffsetOrCorrupt(err) {
+	deleted := l.retired.Load() && errors.Is(err, fs.ErrNotExist)
+	if err == nil || isOffsetOrCorrupt(err) && !deleted {
 		return err
 	}
 	return l.storage("read", err)
@@ -224,6 +227,36 @@ func newest(segments []*Segment) (r TimestampOffset, ok bool, err error) {
 		return r, false, nil
 	}
 	return best.findMax(max)
+}
+
+// SegmentStart is the first offset of a segment that may be read, and when the segment was last written.
+type SegmentStart struct {
+	Offset   int64
+	Modified time.Time
+}
+
+// SegmentStarts lists the segments. The end of the log counts as one that was written just now, if the last one has records.
+func (l *Log) SegmentStarts() (starts []SegmentStart, err error) {
+	err = l.unlocked(func(uint64) error {
+		starts, err = l.segmentStarts()
+		return err
+	})
+	return starts, err
+}
+
+func (l *Log) segmentStarts() (starts []SegmentStart, err error) {
+	segments, o := *l.segments.Load(), l.Offsets()
+	for _, s := range segments {
+		modified, err := s.lastModified()
+		if err != nil {
+			return nil, err
+		}
+		starts = append(starts, SegmentStart{max(s.base, o.Start), modified})
+	}
+	if segments[len(segments)-1].Size() > 0 {
+		starts = append(starts, SegmentStart{o.End.Offset, l.host.now()})
+	}
+	return starts, nil
 }
 
 // findTimestamp finds the first record from the offset on whose timestamp is not below the given one.

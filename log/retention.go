@@ -97,12 +97,12 @@ func (s *Segment) newest() (int64, error) {
 	if err != nil || largest.timestamp != protocol.NoTimestamp {
 		return largest.timestamp, err
 	}
-	modified, err := s.LastModified()
+	modified, err := s.lastModified()
 	return modified.UnixMilli(), err
 }
 
-// LastModified is when the segment's file was last written.
-func (s *Segment) LastModified() (time.Time, error) {
+// lastModified is when the segment's file was last written.
+func (s *Segment) lastModified() (time.Time, error) {
 	info, err := s.file.dir.fs.Stat(s.file.path())
 	if err != nil {
 		return time.Time{}, err

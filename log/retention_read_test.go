@@ -13,7 +13,8 @@ import (
 	"gokafka/protocol"
 )
 
-// vanishing is a log whose first segments are removed, file and all, while a reader has looked into an index but not opened the batches.
+// vanishing is a log whose first segments are removed, file and all, while a reader has looked into an index but not opened the batches, or
+// asks for a segment's age.
 func vanishing(t *testing.T) (m *log.Manager, l *log.Log, arm func()) {
 	var armed atomic.Bool
 	remove := func() {
@@ -26,7 +27,8 @@ func vanishing(t *testing.T) (m *log.Manager, l *log.Log, arm func()) {
 		synctest.Wait() // until the worker has removed the files
 	}
 	faulty := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
-		if op == vfs.OpRead && strings.HasSuffix(name, "00000.index") && armed.Swap(false) {
+		looked := op == vfs.OpRead && strings.HasSuffix(name, "00000.index") || op == vfs.OpStat && strings.HasSuffix(name, "00000.log")
+		if looked && armed.Swap(false) {
 			remove()
 		}
 		return nil
@@ -70,6 +72,13 @@ func TestRetentionBelowAReader(t *testing.T) {
 			_, _, err := l.OffsetOfMaxTimestamp()
 			return err
 		},
+		"segments": func(l *log.Log) error {
+			starts, err := l.SegmentStarts()
+			if err == nil && starts[0].Offset != 20 {
+				return errors.New("found a segment below the start")
+			}
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,6 +98,31 @@ func TestRetentionBelowAReader(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who still reads a log that was deleted, files and all, is told so, and the directory stays online.
+func TestReadersOfADeletedLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := open(t, vfs.NewMem(), func(c *log.Config) { c.FileDeleteDelayMs = 0 })
+		defer m.Close()
+		l := logtest.Create(t, m, partition)
+		appendBatch(t, l, 0, protocol.BatchOptions{}, "v")
+		if failed := m.Delete(partition); len(failed) > 0 {
+			t.Fatal(failed)
+		}
+		synctest.Wait() // until the worker has removed the files
+		_, read := l.Read(0, 1000, log.ToLogEnd, true)
+		_, _, find := l.OffsetForTimestamp(now)
+		_, list := l.SegmentStarts()
+		for what, err := range map[string]error{"read": read, "find": find, "list": list} {
+			if !errors.Is(err, log.ErrStorage) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if m.Dirs()[0].Offline {
+			t.Error("the directory went offline")
+		}
+	})
 }
 
 // Case 60, case 89: what was read before retention came is not given out without the aborted transactions that went with the segment.

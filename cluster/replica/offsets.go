@@ -94,7 +94,7 @@ func byTimestamp(l *log.Log, timestamp int64) (found log.TimestampOffset, err er
 }
 
 // SegmentOffsets answers ListOffsets v0: the starts of segments that were last written at or before the timestamp, newest first and at
-// most count of them. The end of the log counts as a segment that was written just now, if the last one has records.
+// most count of them.
 func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	p, err := m.online(q.TopicPartition)
 	if err != nil {
@@ -107,8 +107,7 @@ func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	if count < 0 {
 		return nil, fmt.Errorf("list %d segments of %s: %w", count, p, kerr.UnknownServerError)
 	}
-	o := l.Offsets()
-	starts, err := segmentStarts(l, o.Start, m.host.now().UnixMilli())
+	starts, err := l.SegmentStarts()
 	if err != nil {
 		return nil, fmt.Errorf("list segments of %s: %w", p, err)
 	}
@@ -117,36 +116,18 @@ func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	case EarliestTimestamp:
 		starts = starts[:1]
 	default:
-		starts = slices.DeleteFunc(starts, func(s segmentStart) bool { return s.modified > q.Timestamp })
+		starts = slices.DeleteFunc(starts, func(s log.SegmentStart) bool { return s.Modified.UnixMilli() > q.Timestamp })
 	}
 	slices.Reverse(starts)
+	o := l.Offsets()
 	end := endAt(&o, q.Bound).Offset
 	var offsets []int64
 	for _, s := range starts {
 		if len(offsets) < count {
-			offsets = append(offsets, min(s.offset, end)) // readers are not told of what is not committed
+			offsets = append(offsets, min(s.Offset, end)) // readers are not told of what is not committed
 		}
 	}
 	return slices.Compact(offsets), nil
-}
-
-// segmentStart is where a segment begins and when it was last written, in milliseconds.
-type segmentStart struct{ offset, modified int64 }
-
-func segmentStarts(l *log.Log, logStart, now int64) ([]segmentStart, error) {
-	var starts []segmentStart
-	segments := l.Segments()
-	for _, s := range segments {
-		modified, err := s.LastModified()
-		if err != nil {
-			return nil, err
-		}
-		starts = append(starts, segmentStart{max(s.BaseOffset(), logStart), modified.UnixMilli()})
-	}
-	if last := segments[len(segments)-1]; last.Size() > 0 {
-		starts = append(starts, segmentStart{l.LogEndOffset().Offset, now})
-	}
-	return starts, nil
 }
 
 // CurrentLeader is who leads a partition, as its replica here knows it, else as the image of the cluster does; -1 for what
