@@ -93,8 +93,8 @@ func byTimestamp(l *log.Log, timestamp int64) (found log.TimestampOffset, err er
 	return found, err
 }
 
-// SegmentOffsets answers ListOffsets v0: the starts of segments that were last written at or before the timestamp, newest first and at
-// most count of them.
+// SegmentOffsets answers ListOffsets v0: the start of the newest segment that was last written at or before the timestamp and of all before
+// that, whenever they were written, newest first and at most count of them.
 func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	p, err := m.online(q.TopicPartition)
 	if err != nil {
@@ -116,7 +116,9 @@ func (m *Manager) SegmentOffsets(q *OffsetQuery, count int) ([]int64, error) {
 	case EarliestTimestamp:
 		starts = starts[:1]
 	default:
-		starts = slices.DeleteFunc(starts, func(s log.SegmentStart) bool { return s.Modified.UnixMilli() > q.Timestamp })
+		for len(starts) > 0 && starts[len(starts)-1].Modified.UnixMilli() > q.Timestamp {
+			starts = starts[:len(starts)-1]
+		}
 	}
 	slices.Reverse(starts)
 	o := l.Offsets()

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"gokafka/cluster"
 	"gokafka/log"
+	"gokafka/log/vfs"
 	"gokafka/protocol"
 )
 
@@ -54,6 +57,37 @@ func TestListOffset(t *testing.T) {
 	}
 	if got, err := query(LatestTimestamp, log.ToLogEnd); err != nil || got.Offset != 3 {
 		t.Errorf("a broker is told the end in any case: %+v, %v", got, err)
+	}
+}
+
+// ListOffsets v0: a segment below one that is old enough counts, however young it is (a cleaning writes it anew).
+func TestSegmentOffsets(t *testing.T) {
+	disk := vfs.NewMem()
+	b := newBrokerOn(t, disk, "/data")
+	b.config.SegmentBytesMax = 200
+	b.lead(5, 1)
+	for i, second := range []int64{300, 100, 200} {
+		b.mustProduce(1)
+		if err := disk.Chtimes(fmt.Sprintf("/data/t-0/%020d.log", i), time.Unix(second, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		timestamp int64
+		count     int
+		want      []int64
+	}{
+		{99_999, 9, nil},
+		{150_000, 9, []int64{1, 0}},
+		{200_000, 9, []int64{2, 1, 0}},
+		{200_000, 2, []int64{2, 1}},
+		{LatestTimestamp, 9, []int64{3, 2, 1, 0}},
+		{EarliestTimestamp, 9, []int64{0}},
+	} {
+		q := OffsetQuery{TopicPartition: tp0, Timestamp: test.timestamp, LeaderEpoch: -1, LeaderOnly: true}
+		if got, err := b.SegmentOffsets(&q, test.count); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%d of %d: %v, %v; want %v", test.count, test.timestamp, got, err, test.want)
+		}
 	}
 }
 
