@@ -30,7 +30,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 
 .PHONY: compat-full
 compat-full: ## all compat cases with all clients, longer rounds
-	go -C compat test -timeout 3h -full ./...
+	COMPAT_FULL=1 go -C compat test -count=1 -timeout 3h ./...
 
 .PHONY: chaos
 chaos: ## a cluster of three under load from three kinds of clients: a broker is killed, paused, cut off and stopped, EACH (default 50) times; ROUNDS=N: N of all faults
@@ -38,11 +38,11 @@ chaos: ## a cluster of three under load from three kinds of clients: a broker is
 
 .PHONY: mixed
 mixed: ## gokafka and Apache Kafka brokers in one cluster and by turns on one directory, in full (about half an hour)
-	go -C compat test -timeout 90m -full -v ./mixed
+	go -C compat test -count=1 -timeout 90m -v ./mixed -full
 
 .PHONY: txn
 txn: ## transactions under faults beside Apache Kafka, for ROUNDS rounds (default 10)
-	go -C compat test -count=1 -timeout 6h -full ./txn -rounds $(or $(ROUNDS),10)
+	go -C compat test -count=1 -timeout 6h ./txn -full -rounds $(or $(ROUNDS),10)
 
 .PHONY: bench
 bench: ## beside Apache Kafka 3.9.2 in the same run; writes docs/benchmarks.md (about an hour on two cores)

@@ -23,7 +23,7 @@
 //
 //	go run ./cmd/setup                      install
 //	go test ./...                           the quick set
-//	go test -timeout 3h -full ./...         everything
+//	COMPAT_FULL=1 go test -timeout 3h ./... everything
 //	go test ./durability -run MillionLines  the main job on real input
 //	go run ./bench                          docs/benchmarks.md (see its -help)
 //
