@@ -52,6 +52,9 @@ func killLeader(c *trio, s settings, t *clusterTable) error {
 	return nil
 }
 
+// lagMax is replica.lag.time.max.ms, by default.
+const lagMax = 30 * time.Second
+
 // killController kills the controller of a cluster of many partitions.
 func killController(c *trio, s settings, t *clusterTable) error {
 	partitions := 5 * s.partitions
@@ -63,6 +66,12 @@ func killController(c *trio, s settings, t *clusterTable) error {
 		return err
 	}
 	defer cl.Close()
+	// A follower that was slow to begin leaves the ISR only now. If the controller were killed then, what it alone has in sync would stay
+	// without a leader.
+	time.Sleep(lagMax + 5*time.Second)
+	if err := c.awaitInSync(cl, "many", int(partitions)); err != nil {
+		return err
+	}
 	m, err := kadm.NewClient(cl).BrokerMetadata(context.Background())
 	if err != nil {
 		return fmt.Errorf("find controller: %w", err)

@@ -67,7 +67,8 @@ const preface = `# Measured beside Apache Kafka
 Both brokers were up on the same machine and took turns under load, in alternating order, the other one idle, the same two processes through the whole
 table; each figure is the median of %d runs after one that warmed up. The clients are Apache's own kafka-producer-perf-test (acks=1, batches of 64 KiB, linger 5 ms) and
 kafka-consumer-perf-test, over loopback, so the clients share the processors with the broker: throughput is that of the whole, and what
-a broker itself costs is its own processor time (utime and stime of its process) per GB of payload. One run moved %d MiB in each
+a broker itself costs is its own processor time (utime and stime of its process) per GB of payload. Topics to read from hold a quarter more than is
+read, so that no consumer comes to the end of a partition, where it would wait for half a second. One run moved %d MiB in each
 direction. Apache %s ran in ZooKeeper mode with the settings of its scripts (G1, 1 GiB heap), ZooKeeper not counted. Peak memory is the
 kernel's high-water mark of the resident set during a run. "make bench" renews this page; this run took %v.
 
