@@ -154,7 +154,7 @@ func (c *Coordinator) all() []*shard {
 	return all
 }
 
-// event is what happens to an id in its shard's loop. The transaction is nil if there is none. What it returns is Transaction's.
+// event is what happens to an id in its shard. The transaction is nil if there is none. What it returns is Transaction's.
 type event func(now time.Time, s *shard, t *Transaction) (*metadata, error)
 
 // change runs an event of an id, and waits until what it writes is committed.
@@ -208,7 +208,7 @@ func (c *Coordinator) InitProducerID(ctx context.Context, r *InitRequest) (Produ
 		if !errors.Is(err, errNeedsID) {
 			return NoProducer, err
 		}
-		// The ids come from the controller, for which the loop cannot wait.
+		// The ids come from the controller, for which the shard cannot wait.
 		if fresh, err = c.options.IDs.Next(ctx); err != nil {
 			return NoProducer, err
 		}

@@ -400,7 +400,57 @@ func TestWaitingRequests(t *testing.T) {
 	})
 }
 
-// The loop looks after what nobody asks for: transactions that time out, ids that expire, completions that could not be written.
+// stalled is a log on a disk that stands still until it is told to go on.
+type stalled struct {
+	*memJournal
+	goOn chan struct{}
+}
+
+func (s stalled) Append(tp protocol.TopicPartition, batch []byte) (int64, func(context.Context) error, error) {
+	<-s.goOn
+	return s.memJournal.Append(tp, batch)
+}
+
+// While a request is at the log the others wait, no longer than request.timeout.ms, and a coordinator that goes ends when it is through.
+func TestRequestsTakeTurns(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		p := l.begin(t, "x", at("t", 0)...)
+		slow := stalled{l.journal, make(chan struct{})}
+		l.led[0].journal = slow
+		ended := make(chan error, 1)
+		go func() { ended <- l.End(context.Background(), "x", p, true) }()
+		synctest.Wait()
+		began := time.Now()
+		if _, err := l.Describe(t.Context(), "x"); !errors.Is(err, kerr.CoordinatorNotAvailable) || time.Since(began) != 30*time.Second {
+			t.Error(err, time.Since(began))
+		}
+		described := make(chan error, 1)
+		go func() {
+			_, err := l.Describe(context.Background(), "x")
+			described <- err
+		}()
+		synctest.Wait()
+		l.Resigned(0, 6)
+		l.Elected(0, 7)
+		synctest.Wait()
+		if _, err := l.Describe(t.Context(), "x"); !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			t.Errorf("a successor that does not wait: %v", err)
+		}
+		close(slow.goOn)
+		if err := <-described; err != nil && !errors.Is(err, kerr.NotCoordinator) { // the last before the end, or too late
+			t.Error(err)
+		}
+		if err := <-ended; err != nil && !errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if s := l.state(t, "x"); s != CompleteCommit {
+			t.Error(s)
+		}
+	})
+}
+
+// The shard's loop looks after what nobody asks for: transactions that time out, ids that expire, completions that could not be written.
 func TestSweeps(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		p := l.begin(t, "x", at("t", 0)...)

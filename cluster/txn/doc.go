@@ -3,16 +3,16 @@
 // # Shape
 //
 // A transactional id belongs to one partition of __transaction_state, by its hash (PartitionFor). The broker that leads the partition is
-// the id's coordinator and runs one shard for it: a loop that owns the partition's ids, so that nothing in it needs a lock. A Transaction
+// the id's coordinator and has one shard for it, which one goroutine at a time may touch, in its turn. A Transaction
 // is a pure state machine: it takes an event and the time, and returns what is to be written to the log and what the client is told
 // once that is committed. It opens nothing, starts nothing and reads no clock.
 //
-//	handler ──call──▶ shard.loop ──event, now──▶ Transaction
-//	   ▲                 │  ▲  ▲                     │
-//	   └──── answer ─────┘  │  └── metadata, verdict ┘
-//	                     │  └─────── written ────────┐
-//	                     ├─ append; the committer waits until it is replicated, and tells the loop in the same order
-//	                     └─ Markers: what is decided goes to the leaders of the partitions, until all have it
+//	handler ──call──▶ shard ──event, now──▶ Transaction
+//	   ▲              │ ▲ ▲                     │
+//	   └─── answer ───┘ │ └── metadata, verdict ┘
+//	                  │ └───────── written ─────┐
+//	                  ├─ append; the committer waits until it is replicated, and tells the shard in the same order
+//	                  └─ Markers: what is decided goes to the leaders of the partitions, until all have it
 //
 // A transaction goes Empty → Ongoing → PrepareCommit or PrepareAbort → CompleteCommit or CompleteAbort, and from there to Ongoing or Empty
 // again. With the Prepare record it is decided, and its producer answered; whoever loads the record brings it to its end. While something is

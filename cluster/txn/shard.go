@@ -32,8 +32,6 @@ type Journal interface {
 }
 
 const (
-	// requestsMax bounds the requests that queue for a busy shard; more of them wait in their connections.
-	requestsMax = 128
 	// inFlightMax bounds the batches that are written and not yet committed, so that clients that retry while replicas
 	// are missing do not pile up writes.
 	inFlightMax = 256
@@ -42,25 +40,26 @@ const (
 	retryInterval = time.Second
 )
 
-// shard serves the transactional ids of one partition. Its loop owns everything but the channels, loaded and epoch.
+// shard serves the transactional ids of one partition. Requests, the committer, the markers' senders and the loop change it in turns, each in
+// its own goroutine: what a request finds or can have committed at once, it is answered without another goroutine's help.
 type shard struct {
 	tp       protocol.TopicPartition
 	settings *Settings
 	journal  Journal
 	markers  markerQueue
-	requests chan func(now time.Time)
 	inFlight chan flight
-	landed   chan flight
 	loaded   atomic.Bool
 	epoch    atomic.Int32 // of the partition's leader, which is the coordinator's
 	ctx      context.Context
 	cancel   context.CancelFunc
-	done     chan struct{} // closed when the loop has ended
+	done     chan struct{} // closed when the shard has ended
 
+	turn   chan struct{} // full while it is somebody's, and for good at the end; what follows is only touched then
 	txns   map[string]*Transaction
 	ends   map[*Transaction]chan struct{} // closed when the transaction is complete; only of those that somebody waits for
 	stuck  []*Transaction                 // whose completion could not be written
-	flying int                            // batches in inFlight, with the committer, or in landed
+	retry  *time.Timer                    // of those
+	flying int                            // batches in inFlight, or with the committer
 }
 
 // markerQueue brings markers to where they are to be written: Markers.
@@ -89,58 +88,64 @@ type outcome struct {
 }
 
 func newShard(ctx context.Context, partition int32, settings *Settings, journal Journal, markers markerQueue) *shard {
+	retry := time.NewTimer(retryInterval)
+	retry.Stop()
 	s := &shard{
 		tp:       protocol.TopicPartition{Topic: cluster.TransactionsTopic, Partition: partition},
 		settings: settings,
 		journal:  journal,
 		markers:  markers,
-		requests: make(chan func(time.Time), requestsMax),
 		inFlight: make(chan flight, inFlightMax),
-		landed:   make(chan flight),
 		done:     make(chan struct{}),
+		turn:     make(chan struct{}, 1),
 		txns:     map[string]*Transaction{},
 		ends:     map[*Transaction]chan struct{}{},
+		retry:    retry,
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
 
-// loop loads the partition and serves it until ctx ends. It begins when the shard that served the partition before, if any,
+// loop loads the partition and looks after it until ctx ends. It begins when the shard that served the partition before, if any,
 // has ended, so that nothing is written behind its back.
 func (s *shard) loop(before <-chan struct{}) {
 	defer close(s.done)
 	if before != nil {
 		<-before
 	}
-	if !s.load() {
-		return
+	if s.load() {
+		s.sweep()
 	}
+	s.turn <- struct{}{}
+}
+
+// sweep does what nobody asks for.
+func (s *shard) sweep() {
 	abort, expire := time.NewTicker(s.settings.AbortInterval), time.NewTicker(s.settings.ExpirationInterval)
 	defer abort.Stop()
 	defer expire.Stop()
-	retry := time.NewTimer(retryInterval)
-	defer retry.Stop()
 	for {
-		var retries <-chan time.Time
-		if len(s.stuck) > 0 {
-			retries = retry.C
-		}
 		select {
 		case <-s.ctx.Done():
 			return
-		case f := <-s.requests:
-			f(time.Now())
-		case f := <-s.landed:
-			s.flying--
-			f.then(time.Now(), f.o)
-		case <-retries:
-			s.unstick(time.Now())
-			retry.Reset(retryInterval)
+		case <-s.retry.C:
+			s.inTurn(s.ctx, s.unstick)
 		case <-abort.C:
-			s.abortOverdue(time.Now())
+			s.inTurn(s.ctx, s.abortOverdue)
 		case <-expire.C:
-			s.forgetIdle(time.Now())
+			s.inTurn(s.ctx, s.forgetIdle)
 		}
+	}
+}
+
+// inTurn runs f when it is its turn, unless ctx or the shard ends first.
+func (s *shard) inTurn(ctx context.Context, f func(now time.Time)) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+		f(time.Now())
+	case <-ctx.Done():
+	case <-s.done:
 	}
 }
 
@@ -152,11 +157,13 @@ func (s *shard) commit() {
 			return
 		case f := <-s.inFlight:
 			f.await(s.ctx)
-			select {
-			case s.landed <- f:
-			case <-s.ctx.Done():
+			if s.ctx.Err() != nil {
 				return
 			}
+			s.inTurn(s.ctx, func(now time.Time) {
+				s.flying--
+				f.then(now, f.o)
+			})
 		}
 	}
 }
@@ -175,12 +182,12 @@ func (s *shard) load() bool {
 			return false
 		}
 		if err == nil {
-			s.adopt(l.txns, time.Now())
-			level := zerolog.InfoLevel
-			if len(s.txns) == 0 {
+			level, ids := zerolog.InfoLevel, len(l.txns)
+			if ids == 0 {
 				level = zerolog.DebugLevel // fifty such partitions would hide what a person looks for
 			}
-			s.settings.Logger.WithLevel(level).Stringer("partition", s.tp).Int("ids", len(s.txns)).Dur("took", time.Since(began)).
+			s.inTurn(s.ctx, func(now time.Time) { s.adopt(l.txns, now) })
+			s.settings.Logger.WithLevel(level).Stringer("partition", s.tp).Int("ids", ids).Dur("took", time.Since(began)).
 				Msg("loaded transactional ids")
 			s.loaded.Store(true)
 			return true
@@ -216,21 +223,13 @@ func inOrder(all []*Transaction) []*Transaction {
 	return all
 }
 
-// do runs f in the loop and waits until f, or what it began, has called answer. When the shard ends first, the coordinator has moved.
-// What f has written elsewhere is for the caller to read after a nil error of do alone.
+// do runs f in its turn, and waits until f, or what it began, has called answer. When the shard ends first, the coordinator has moved.
 func (s *shard) do(ctx context.Context, f func(now time.Time, answer func(error))) (answered error, err error) {
-	answers := make(chan error, 1)
-	request := func(now time.Time) { f(now, func(err error) { answers <- err }) }
 	if !s.loaded.Load() {
 		return nil, kerr.CoordinatorLoadInProgress
 	}
-	select {
-	case s.requests <- request:
-	case <-s.done:
-		return nil, kerr.NotCoordinator
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	answers := make(chan error, 1)
+	s.inTurn(ctx, func(now time.Time) { f(now, func(err error) { answers <- err }) })
 	select {
 	case answered = <-answers:
 		return answered, nil
@@ -239,7 +238,7 @@ func (s *shard) do(ctx context.Context, f func(now time.Time, answer func(error)
 	case <-s.done:
 	}
 	select {
-	case answered = <-answers: // it was the loop's last
+	case answered = <-answers: // it was the shard's last
 		return answered, nil
 	default:
 		return nil, kerr.NotCoordinator
@@ -258,7 +257,7 @@ func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(e
 				s.ended(t)
 			}
 		} else if t.state.prepared() {
-			s.stuck = append(s.stuck, t)
+			s.stick(t)
 		} else {
 			t.Revert()
 			s.dropVacant(t)
@@ -323,19 +322,22 @@ func (s *shard) spread(t *Transaction, now time.Time) {
 
 // marked is called by whoever has written a transaction's markers.
 func (s *shard) marked(t *Transaction, partitions []protocol.TopicPartition) {
-	request := func(now time.Time) {
+	s.inTurn(s.ctx, func(now time.Time) { // if the shard has ended, the next coordinator writes them again
 		if t.Marked(partitions) != nil {
 			s.complete(t, now)
 		}
-	}
-	select {
-	case s.requests <- request:
-	case <-s.done: // the next coordinator writes them again
-	}
+	})
 }
 
 // complete writes a transaction's end.
 func (s *shard) complete(t *Transaction, now time.Time) { s.write(t, t.pending, now, func(error) {}) }
+
+// stick has a completion written again later.
+func (s *shard) stick(t *Transaction) {
+	if s.stuck = append(s.stuck, t); len(s.stuck) == 1 {
+		s.retry.Reset(retryInterval)
+	}
+}
 
 // unstick tries again to write completions.
 func (s *shard) unstick(now time.Time) {
