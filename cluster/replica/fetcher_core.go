@@ -34,6 +34,7 @@ type fetcherCore struct {
 
 // fetchState is one partition of a fetcher.
 type fetchState struct {
+	protocol.TopicPartition
 	offset       int64 // to fetch next
 	epoch        cluster.LeaderEpoch
 	lastEpoch    cluster.LeaderEpoch // of the last record in the log; cluster.NoEpoch: none
@@ -92,7 +93,7 @@ func (c *fetcherCore) follow(tp protocol.TopicPartition, epoch cluster.LeaderEpo
 		return
 	}
 	last := h.LatestEpoch()
-	s := &fetchState{offset: offset, epoch: epoch, lastEpoch: last, truncating: c.askEpochs || last == cluster.NoEpoch}
+	s := &fetchState{TopicPartition: tp, offset: offset, epoch: epoch, lastEpoch: last, truncating: c.askEpochs || last == cluster.NoEpoch}
 	c.states[tp] = s
 	c.toEnd(s)
 }
@@ -109,20 +110,22 @@ func (c *fetcherCore) fetches(now time.Time) []FetchAsk   { return c.asks(now, f
 func (c *fetcherCore) questions(now time.Time) []FetchAsk { return c.asks(now, true) }
 
 func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
-	var asks []FetchAsk
+	var chosen []*fetchState
 	c.held = false
-	for tp, s := range c.states {
+	for _, s := range c.states {
 		switch {
 		case !s.ready(now) || s.truncating != truncating:
-		case !truncating && !s.caughtUp && c.throttled != nil && c.throttled(tp):
+		case !truncating && !s.caughtUp && c.throttled != nil && c.throttled(s.TopicPartition):
 			c.held = true
 		default:
-			asks = append(asks, FetchAsk{TopicPartition: tp, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch})
+			chosen = append(chosen, s)
 		}
 	}
-	slices.SortFunc(asks, func(a, b FetchAsk) int {
-		return cmp.Compare(c.states[a.TopicPartition].turn, c.states[b.TopicPartition].turn)
-	})
+	slices.SortFunc(chosen, func(a, b *fetchState) int { return cmp.Compare(a.turn, b.turn) })
+	asks := make([]FetchAsk, len(chosen))
+	for i, s := range chosen {
+		asks[i] = FetchAsk{TopicPartition: s.TopicPartition, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch}
+	}
 	return asks
 }
 
