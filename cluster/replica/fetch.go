@@ -56,6 +56,7 @@ type FetchResult struct {
 	view      *View
 	start     log.Position
 	throttled bool // its records were held back
+	settled   bool // there was nothing to read, and nothing has happened to the partition during the wait
 }
 
 // EpochEnd is a leader epoch and the offset at which it ends.
@@ -88,19 +89,17 @@ func (r *FetchResult) Len() int {
 }
 
 // Fetch reads from partitions in their order and, when that gives less than BytesMin and nothing that must be told at
-// once, waits for more up to WaitMax and reads all again. The results are appended to dst, one for each partition.
+// once, waits for more up to WaitMax and reads again. The results are appended to dst, one for each partition.
 func (m *Manager) Fetch(ctx context.Context, f *FetchParams, parts []FetchPartition, dst []FetchResult) []FetchResult {
-	n := len(dst)
-	dst = m.readAll(f, parts, dst, true)
-	if f.WaitMax > 0 && !complete(f, dst[n:]) {
-		m.awaitBytes(ctx, f, parts, dst[n:])
-		for i := range dst[n:] {
-			dst[n+i].Release()
-		}
-		dst = m.readAll(f, parts, dst[:n], false)
+	dst = append(dst, make([]FetchResult, len(parts))...)
+	results := dst[len(dst)-len(parts):]
+	m.readAll(f, parts, results, true)
+	if f.WaitMax > 0 && !complete(f, results) {
+		m.awaitBytes(ctx, f, parts, results)
+		m.readAll(f, parts, results, false)
 	}
 	if f.fromFollower() {
-		m.recordSent(parts, dst[n:])
+		m.recordSent(parts, results)
 	}
 	return dst
 }
@@ -118,20 +117,22 @@ func complete(f *FetchParams, results []FetchResult) bool {
 	return bytes >= f.BytesMin
 }
 
-// readAll reads every partition with what is left of the limit. Until some partition has returned records the limits
+// readAll reads every partition that is not settled with what is left of the limit. Until some partition has returned records the limits
 // give way to one whole batch, so that a batch larger than they are does not stop a reader for ever (KIP-74).
-func (m *Manager) readAll(f *FetchParams, parts []FetchPartition, dst []FetchResult, first bool) []FetchResult {
+func (m *Manager) readAll(f *FetchParams, parts []FetchPartition, results []FetchResult, first bool) {
 	left, nothingYet := f.BytesMax, !f.HardLimit
 	for i := range parts {
-		q := &parts[i]
-		r := m.read(f, q, min(int(q.BytesMax), left), nothingYet, first)
+		q, r := &parts[i], &results[i]
+		if r.settled {
+			continue
+		}
+		r.Release()
+		*r = m.read(f, q, min(int(q.BytesMax), left), nothingYet, first)
 		if n := r.Len(); n > 0 {
 			nothingYet = false
 			left = max(0, left-n)
 		}
-		dst = append(dst, r)
 	}
-	return dst
 }
 
 // read reads one partition. first tells the first reading of a request from the one after a wait: a follower's
@@ -309,7 +310,8 @@ type delayedFetch struct {
 }
 
 // awaitBytes blocks until the partitions have BytesMin more bytes than none for the reader, or until it is of no use to
-// wait. What was read so far counts.
+// wait. What was read so far counts. When one of many partitions ends the wait, as it does to followers, those to which nothing has
+// happened are settled.
 func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchPartition, results []FetchResult) {
 	d := &delayedFetch{waiter: newWaiter(), watches: make([]fetchWatch, len(parts))}
 	d.missing.Store(int64(f.BytesMin))
@@ -318,10 +320,12 @@ func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchP
 	}
 	deadline := time.NewTimer(f.WaitMax)
 	defer deadline.Stop()
-	d.waiter.await(ctx, deadline.C, m.closing)
+	woken := d.waiter.await(ctx, deadline.C, m.closing)
 	for i := range results {
-		ws := &results[i].partition.watchers
-		remove(ws, &ws.fetches, &d.watches[i])
+		r, w := &results[i], &d.watches[i]
+		ws := &r.partition.watchers
+		remove(ws, &ws.fetches, w)
+		r.settled = woken && !w.stirred && r.Records == nil && !r.throttled
 	}
 }
 
@@ -331,12 +335,13 @@ func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *Fetch
 		throttled: r.throttled}
 	ws := &r.partition.watchers
 	add(ws, &ws.fetches, w)
-	if r.partition.View() != r.view {
-		d.waiter.wake()
-		return
-	}
-	o := r.view.Log.Offsets()
+	changed, o := r.partition.View() != r.view, r.view.Log.Offsets()
 	ws.mu.Lock()
-	w.moved(&o)
-	ws.mu.Unlock()
+	defer ws.mu.Unlock()
+	switch {
+	case changed:
+		w.stir()
+	case endAt(&o, bound).Offset != r.start.Offset, o.HighWatermark.Offset != r.HighWatermark:
+		w.moved(&o)
+	}
 }

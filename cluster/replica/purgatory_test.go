@@ -287,3 +287,73 @@ func TestLongPollOverPartitions(t *testing.T) {
 		}
 	})
 }
+
+// A follower whose wait one partition ends hears of the others what has happened to them meanwhile, also if that does not end a wait by
+// itself.
+func TestLongPollTellsWhatHappenedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t)
+		b.live(1, 2, 3)
+		tps := make([]protocol.TopicPartition, 4)
+		states := make([]*cluster.PartitionState, len(tps))
+		for i := range tps {
+			tps[i] = protocol.TopicPartition{Topic: "t", Partition: int32(i)}
+			states[i] = led(1, 1, ids(1, 2, 3), ids(1, 2, 3))
+			states[i].TopicPartition = tps[i]
+		}
+		if err := b.tell(states...); err != nil {
+			t.Fatal(err)
+		}
+		say := func(i int) {
+			if _, err := b.Append(tps[i], batch(t, 1), AcksLeader, log.AppendOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
+		fetch := func(id cluster.BrokerID, wait time.Duration, offsets ...int64) []FetchResult {
+			var parts []FetchPartition
+			for i, offset := range offsets {
+				q := wantFrom(offset)
+				q.TopicPartition, q.LeaderEpoch, q.LogStart = tps[i], 1, 0
+				parts = append(parts, q)
+			}
+			f := &FetchParams{ReplicaID: id, BrokerEpoch: -1, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: wait, BytesMin: 1, BytesMax: 1 << 20}
+			results := b.Fetch(t.Context(), f, parts, nil)
+			for i := range results {
+				results[i].Release()
+			}
+			return results
+		}
+		say(1)
+		fetch(3, 0, 0, 0, 0, 0)
+		go func() {
+			time.Sleep(time.Second)
+			fetch(3, 0, 0, 1, 0, 0) // the high watermark of partition 1 moves
+			time.Sleep(time.Second)
+			say(2)
+		}()
+		began := time.Now()
+		results := fetch(2, time.Minute, 0, 1, 0, 0)
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		for i, want := range []int64{0, 1, 0, 0} {
+			if r := &results[i]; r.Err != nil || r.HighWatermark != want {
+				t.Errorf("partition %d: high watermark %d, want %d (%v)", i, r.HighWatermark, want, r.Err)
+			}
+		}
+		go func() {
+			time.Sleep(time.Second)
+			s := led(2, 2, ids(1, 2, 3), ids(1, 2, 3))
+			s.TopicPartition, s.Leader = tps[3], 3
+			if err := b.tell(s); err != nil {
+				t.Error(err)
+			}
+		}()
+		results = fetch(2, time.Minute, 0, 1, 1, 0)
+		for i, want := range []error{nil, nil, nil, ErrFencedEpoch} {
+			if err := results[i].Err; !errors.Is(err, want) {
+				t.Errorf("partition %d: %v, want %v", i, err, want)
+			}
+		}
+	})
+}
