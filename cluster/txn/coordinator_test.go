@@ -203,6 +203,39 @@ func TestMarkersOfDeletedPartitions(t *testing.T) {
 	})
 }
 
+// markerQueueFunc is a function that takes markers.
+type markerQueueFunc func()
+
+func (f markerQueueFunc) enqueue(*markerJob) { f() }
+
+// The producer is answered before its transaction's markers make work, whether the decision is committed at once or is waited for; not before
+// it is committed.
+func TestMarkersFollowTheAnswer(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		d := newDialogue(t)
+		d.do("init x")
+		d.do("add x 4000/0 t-0")
+		sent := 0
+		d.shard.markers = markerQueueFunc(func() {
+			if sent++; len(d.replies) != 1 || d.replies[0] != "x: ok" {
+				t.Errorf("replicas waited for %v: markers after %q", held, d.replies)
+			}
+		})
+		if held {
+			d.journal.hold()
+		}
+		if replies := d.do("commit x 4000/0"); held {
+			if len(replies) > 0 || sent > 0 {
+				t.Errorf("not committed, and told %q with %d markers", replies, sent)
+			}
+			d.release(nil)
+		}
+		if sent != 1 {
+			t.Errorf("replicas waited for %v: %d markers", held, sent)
+		}
+	}
+}
+
 // Who is fenced stops: the transaction is another coordinator's, or its producer's successor's.
 func TestFencedMarkersEnd(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {

@@ -3,6 +3,7 @@ package txn
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ type flight struct {
 // await waits until it is known what became of the batch. Without enough replicas in sync it is committed all the same; with other errors
 // it is for the next leader to say.
 func (f *flight) await(ctx context.Context) {
+	f.o.awaited = true
 	if f.wait != nil {
 		f.o.err = f.wait(ctx)
 	}
@@ -83,8 +85,9 @@ func (f *flight) await(ctx context.Context) {
 
 // outcome is what became of a batch. With an error it may be in the log all the same, and not as safe as was asked for.
 type outcome struct {
-	logged bool
-	err    error
+	logged  bool
+	awaited bool // by the committer
+	err     error
 }
 
 func newShard(ctx context.Context, partition int32, settings *Settings, journal Journal, markers markerQueue) *shard {
@@ -250,20 +253,32 @@ func (s *shard) do(ctx context.Context, f func(now time.Time, answer func(error)
 func (s *shard) write(t *Transaction, next *metadata, now time.Time, then func(error)) {
 	r := protocol.Record{Key: appendKey(nil, t.id), Value: next.appendTo(nil)}
 	s.append(now, func(now time.Time, o outcome) {
-		if o.logged {
-			if t.Apply(now) {
-				s.spread(t, now)
-			} else {
+		decided := false
+		switch {
+		case o.logged:
+			if decided = t.Apply(now); !decided {
 				s.ended(t)
 			}
-		} else if t.state.prepared() {
+		case t.state.prepared():
 			s.stick(t)
-		} else {
+		default:
 			t.Revert()
 			s.dropVacant(t)
 		}
 		then(writeError(o.err))
+		if decided {
+			s.follow(t, now, o)
+		}
 	}, r)
+}
+
+// follow has the markers follow the answer, as Apache does: they are work for the same processors, and more of it. Who waits for the answer
+// to a batch that was waited for is another goroutine, which goes first unless there are more batches to tell of.
+func (s *shard) follow(t *Transaction, now time.Time, o outcome) {
+	if o.awaited && len(s.inFlight) == 0 {
+		runtime.Gosched()
+	}
+	s.spread(t, now)
 }
 
 // end is closed when the transaction, which is decided, is complete.
