@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-zookeeper/zk"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -43,13 +44,7 @@ func killLeader(c *trio, s settings, t *clusterTable) error {
 	if err := c.create("many", s.partitions, 1); err != nil {
 		return err
 	}
-	took, err := c.kill(1, "many", s.partitions)
-	if err != nil {
-		return err
-	}
-	progress("leader killed %-8s %v after the session", c.name, took)
-	t.add(fmt.Sprintf("leader of %d partitions killed: all led again, beyond ZooKeeper's session", s.partitions), "s", c.name, took.Seconds())
-	return nil
+	return c.kill(t, "leader", 1, s.partitions)
 }
 
 // lagMax is replica.lag.time.max.ms, by default.
@@ -76,23 +71,38 @@ func killController(c *trio, s settings, t *clusterTable) error {
 	if err != nil {
 		return fmt.Errorf("find controller: %w", err)
 	}
-	took, err := c.kill(m.Controller, "many", partitions)
-	if err != nil {
-		return err
-	}
-	progress("controller killed %-8s %v after the session", c.name, took)
-	t.add(fmt.Sprintf("controller of %d partitions killed: all led again, beyond ZooKeeper's session", partitions), "s", c.name, took.Seconds())
-	return nil
+	return c.kill(t, "controller", m.Controller, partitions)
 }
 
-// kill kills a broker and returns when the others led everything, counted from when its session was over at the latest.
-func (c *trio) kill(id int32, topic string, partitions int32) (time.Duration, error) {
+// kill kills a broker and notes when the others led all partitions of the topic: counted from when its session was over at the latest, had it
+// been heard from just before, and from when ZooKeeper did end it, which is a ping's interval earlier or a tick later.
+func (c *trio) kill(t *clusterTable, role string, id, partitions int32) error {
+	keeper, _, err := zk.Connect([]string{c.zookeeper.Addr}, session, zk.WithLogInfo(false))
+	if err != nil {
+		return fmt.Errorf("connect to ZooKeeper: %w", err)
+	}
+	defer keeper.Close()
+	_, _, registration, err := keeper.ExistsW(fmt.Sprintf("/bench/brokers/ids/%d", id))
+	if err != nil {
+		return fmt.Errorf("watch registration: %w", err)
+	}
+	ended := make(chan time.Time, 1)
+	go func() {
+		<-registration
+		ended <- time.Now()
+	}()
 	began := time.Now()
 	c.brokers[id].Kill()
-	if err := c.awaitLed(c.others(id), topic, partitions); err != nil {
-		return 0, err
+	if err := c.awaitLed(c.others(id), "many", partitions); err != nil {
+		return err
 	}
-	return time.Since(began) - session, nil
+	led := time.Now()
+	beyond, since := led.Sub(began)-session, led.Sub(<-ended)
+	progress("%s killed %-8s %v after the session, %v after ZooKeeper ended it", role, c.name, beyond, since)
+	what := fmt.Sprintf("%s of %d partitions killed: all led again", role, partitions)
+	t.add(what+", beyond ZooKeeper's session", "s", c.name, beyond.Seconds())
+	t.add(what+", since ZooKeeper ended the session", "s", c.name, since.Seconds())
+	return nil
 }
 
 // probed are the partitions of the topic whose leader is stopped in order.
