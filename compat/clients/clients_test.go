@@ -276,6 +276,7 @@ func TestAdmin(t *testing.T) {
 	answers := map[string]map[string]string{} // client → broker → what it printed
 	withAdmin := slices.DeleteFunc(slices.Clone(All), func(c Client) bool { return !c.Admin })
 	compat.Each(t, nil, func(t *testing.T, b compat.Broker) {
+		awaitCommitted(t, b.Addr(), "nobody", "nothing", 0) // until there is a coordinator, which no client's patience is to be measured by
 		each(t, withAdmin, func(t *testing.T, c Client) {
 			for round := range compat.Rounds(5) {
 				out := neutral(drive(t, c, "admin", b.Addr(), fmt.Sprintf("admin-%s-%d", c.Name, round)), b)

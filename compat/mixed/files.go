@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,8 +115,12 @@ func (c *Cluster) Dump(id int32) {
 		c.ok(err)
 		files = append(files, found...)
 	}
-	out, err := apache.RunTool("", "dump-log", "--deep-iteration", "--files", strings.Join(files, ","))
-	c.ok(err)
+	var out string
+	for some := range slices.Chunk(files, 500) { // an argument has a length that the system takes
+		printed, err := apache.RunTool("", "dump-log", "--deep-iteration", "--files", strings.Join(some, ","))
+		c.ok(err)
+		out += printed
+	}
 	for line := range strings.Lines(out) {
 		for _, bad := range []string{"isvalid: false", "ismatch", "Exception", "non-consecutive", "Invalid", "orrupt", "Found timestamp", "Found invalid"} {
 			if strings.Contains(line, bad) {
