@@ -103,15 +103,18 @@ func (c *Controller) ActiveID() cluster.BrokerID { return cluster.BrokerID(c.act
 func (c *Controller) loop(ctx context.Context) {
 	defer close(c.stopped)
 	c.handle(ctx, event{"startup", c.startUp})
+	seek := time.NewTicker(claimBackoff)
+	defer seek.Stop()
 	for ctx.Err() == nil {
-		c.step(ctx)
+		c.step(ctx, seek.C)
 	}
 	c.retire()
 }
 
 // step waits for the next thing to do and does it. The end of the term goes before anything that the term would do. Without a term its
-// channels are nil, and so never ready.
-func (c *Controller) step(ctx context.Context) {
+// channels are nil, and so never ready. As long as no controller is known one is sought at intervals: there may be nothing left that would
+// tell, after a term that could not begin, a store that failed, or a controller that was gone again before anybody saw it.
+func (c *Controller) step(ctx context.Context, seek <-chan time.Time) {
 	select {
 	case <-c.watcher.Ready():
 		c.handleOwn(ctx)
@@ -119,6 +122,9 @@ func (c *Controller) step(ctx context.Context) {
 	default:
 	}
 	t := c.term
+	if c.expired || c.ActiveID() != -1 {
+		seek = nil
+	}
 	select {
 	case <-ctx.Done():
 	case <-c.watcher.Ready():
@@ -131,6 +137,8 @@ func (c *Controller) step(ctx context.Context) {
 		c.handle(ctx, event{"brokers behind", t.resync})
 	case <-t.rebalanceDue():
 		c.handle(ctx, event{"rebalance", t.rebalance})
+	case <-seek:
+		c.handle(ctx, event{"no controller", c.startUp})
 	case e := <-c.events:
 		c.handle(ctx, e)
 	}

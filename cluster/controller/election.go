@@ -24,7 +24,8 @@ func (c *Controller) ownEvent(e metastore.Event) event {
 	return event{}
 }
 
-// startUp stands for the first election. The session may have been lost after the broker was registered and before the watcher heard of it.
+// startUp stands for the first election, or for one that nothing has called for. The session may have been lost after the broker was
+// registered and before the watcher heard of it.
 func (c *Controller) startUp(ctx context.Context) error {
 	if r := c.options.Registration; r != nil && r.Stale() {
 		return c.registerAndReelect(ctx)
@@ -90,7 +91,8 @@ func (c *Controller) begin(ctx context.Context, claim metastore.Claim) error {
 	return fmt.Errorf("begin controller's term: %w", err)
 }
 
-// claimBackoff is how long a term that could not begin keeps others from trying, so that they do not try without end.
+// claimBackoff is how long a term that could not begin keeps others from trying, so that they do not try without end, and the pause between
+// two looks for a controller that nobody has heard of.
 const claimBackoff = time.Second
 
 // maybeResign reads who the controller is, and arms the watch. A term ends when it is not this broker.
