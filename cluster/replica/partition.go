@@ -353,14 +353,17 @@ func (p *Partition) brokersDied() {
 	p.apply(e)
 }
 
-// proposalAnswered takes the controller's answer to one of this partition's proposals; again: it is to be sent once more.
+// proposalAnswered takes the controller's answer to one of this partition's proposals; again: it is to be sent once more. A replica that does
+// not join after all holds up the high watermark no more.
 func (p *Partition) proposalAnswered(pr *proposal, r cluster.AlterPartitionResult) (again bool) {
 	p.mu.Lock()
 	var e effects
 	changed, again := p.core.answered(pr, r, p.host.now())
-	if changed && p.log != nil && p.core.isLeader() {
+	if p.log != nil && p.core.isLeader() {
 		p.raiseHighWatermarkLocked(&e)
-		p.publishLocked()
+		if changed {
+			p.publishLocked()
+		}
 	}
 	p.mu.Unlock()
 	p.apply(e)

@@ -120,6 +120,41 @@ func TestAcksGoOnWithoutTheReplicaThatWasToJoin(t *testing.T) {
 	}
 }
 
+// slow is a controller that takes its time for the first request, and lets nobody in.
+type slow struct{ refusing }
+
+func (c *slow) AlterPartition(ctx context.Context, r *cluster.AlterPartitionRequest) (*cluster.AlterPartitionResponse, error) {
+	if c.asked++; c.asked == 1 {
+		time.Sleep(2 * time.Second)
+	}
+	return c.refusing.AlterPartition(ctx, r)
+}
+
+// The answer that a replica does not join is the last that is heard of it, if it died while the controller was asked.
+func TestAcksGoOnWhenTheReplicaMayNotJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, func(o *Options) { o.Proposer = &slow{} })
+		b.live(1, 2, 3)
+		if err := b.tell(led(5, 5, ids(1, 2, 3), ids(1, 2))); err != nil {
+			t.Fatal(err)
+		}
+		b.follow(3, 0) // the controller is asked
+		a, err := b.produce(1, AcksAll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.follow(2, 1)
+		b.live(1, 2)
+		begin := time.Now()
+		acks := []Ack{a.Ack(tp0)}
+		b.AwaitAcks(t.Context(), begin.Add(time.Hour), acks)
+		if took := time.Since(begin); acks[0].Err != nil || took > 2*time.Second+alterLinger {
+			t.Errorf("%v after %v", acks[0].Err, took)
+		}
+		synctest.Wait()
+	})
+}
+
 // Case 16: records that were committed count as not safe enough when the ISR shrank before the producer was told.
 func TestISRShrinksAfterTheAppend(t *testing.T) {
 	b := newBroker(t)
