@@ -160,6 +160,7 @@ func (b *Broker) hostedTopics() []string {
 func (b *Broker) topicChanged(topic string, v *config.Values) {
 	c := v.LogConfig()
 	b.logs.SetConfig(topic, c)
+	b.replicas.TopicChanged(topic)
 	throttleTopic(b.throttles, b.id(), topic, v)
 	if c.UncleanElection && b.controller.IsActive() {
 		if err := b.controller.EnableUncleanElection(context.Background(), topic); err != nil {

@@ -29,7 +29,7 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 	m.host.image.Store(next)
 	if slices.ContainsFunc(before.Brokers(), func(b *cluster.Broker) bool { return next.Broker(b.ID) == nil }) {
 		for _, p := range m.registry.online() {
-			p.brokersDied()
+			p.lookAgain()
 		}
 	}
 	m.changes.happened()
@@ -37,6 +37,19 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 		m.listener.PartitionsDeleted(gone)
 	}
 	return nil
+}
+
+// TopicChanged tells that the settings of a topic's logs have changed: what is committed may depend on them.
+func (m *Manager) TopicChanged(topic string) {
+	t := m.Metadata().Topic(topic)
+	if t == nil {
+		return
+	}
+	for i := range t.Partitions {
+		if h := m.registry.get(protocol.TopicPartition{Topic: topic, Partition: i}); h.online() {
+			h.partition.lookAgain()
+		}
+	}
 }
 
 // change is one partition of a LeaderAndIsr request that applies.

@@ -340,9 +340,10 @@ func (p *Partition) shrinkISR() {
 	p.apply(e)
 }
 
-// brokersDied has go on what waited for replicas that are dead now: the high watermark for one that was about to join the ISR, a deletion of
-// records for any. Nobody else would look: the ones that live may have fetched everything. Apache waits for the next record.
-func (p *Partition) brokersDied() {
+// lookAgain has go on what waited for something that followers do not tell: the high watermark for a replica that was about to join the ISR
+// and died, or for more replicas in sync than its topic demands now; a deletion of records for a replica that died. Nobody else would look:
+// the ones that live may have fetched everything. Apache waits for the next record.
+func (p *Partition) lookAgain() {
 	p.mu.Lock()
 	var e effects
 	if p.log != nil && p.core.isLeader() {

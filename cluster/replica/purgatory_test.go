@@ -155,6 +155,37 @@ func TestAcksGoOnWhenTheReplicaMayNotJoin(t *testing.T) {
 	})
 }
 
+// What waits for more replicas in sync than there are goes on when the topic's settings demand fewer.
+func TestAcksGoOnWithALowerMinISR(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t)
+		b.config.MinInSyncReplicas = 2
+		b.live(1, 2)
+		b.lead(5, 1, 2)
+		a, err := b.produce(1, AcksAll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.tell(led(6, 6, ids(1, 2), ids(1))); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		go func() {
+			time.Sleep(time.Second)
+			lower := *b.config
+			lower.MinInSyncReplicas = 1
+			b.host.logs.SetConfig(tp0.Topic, &lower)
+			b.TopicChanged(tp0.Topic)
+		}()
+		acks := []Ack{a.Ack(tp0)}
+		b.AwaitAcks(t.Context(), begin.Add(time.Hour), acks)
+		if took := time.Since(begin); acks[0].Err != nil || took != time.Second {
+			t.Errorf("%v after %v", acks[0].Err, took)
+		}
+		synctest.Wait()
+	})
+}
+
 // Case 16: records that were committed count as not safe enough when the ISR shrank before the producer was told.
 func TestISRShrinksAfterTheAppend(t *testing.T) {
 	b := newBroker(t)
