@@ -59,8 +59,9 @@ type Channel struct {
 	last     int32           // correlation id
 	out      []byte
 
-	connMu sync.Mutex // held for a moment; taken after mu
-	conn   net.Conn   // nil: not connected
+	connMu sync.Mutex         // held for a moment; taken after mu
+	conn   net.Conn           // nil: not connected
+	giveUp context.CancelFunc // ends connecting; nil: not under way
 }
 
 // NewChannel returns a channel that is not connected yet.
@@ -71,9 +72,15 @@ func NewChannel(o Options) *Channel {
 	return &Channel{options: o, formatter: kmsg.NewRequestFormatter(kmsg.FormatterClientID(o.ClientID))}
 }
 
-// Close ends the connection, and the request that is in flight. The next call makes a new one.
+// Close ends the connection, or the way to it, and the request that is in flight. The next call makes a new one.
 func (c *Channel) Close() error {
-	conn := c.swap(nil)
+	c.connMu.Lock()
+	conn, giveUp := c.conn, c.giveUp
+	c.conn = nil
+	c.connMu.Unlock()
+	if giveUp != nil {
+		giveUp()
+	}
 	if conn == nil {
 		return nil
 	}
@@ -83,11 +90,11 @@ func (c *Channel) Close() error {
 	return nil
 }
 
-func (c *Channel) swap(next net.Conn) (before net.Conn) {
+// setConn replaces the connection, and what ends connecting.
+func (c *Channel) setConn(conn net.Conn, giveUp context.CancelFunc) {
 	c.connMu.Lock()
 	defer c.connMu.Unlock()
-	before, c.conn = c.conn, next
-	return before
+	c.conn, c.giveUp = conn, giveUp
 }
 
 func (c *Channel) current() net.Conn {
@@ -136,6 +143,8 @@ func (c *Channel) negotiateLocked(ctx context.Context, req kmsg.Request, b bound
 func (c *Channel) connectLocked(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
+	c.setConn(nil, cancel)
+	defer c.connected()
 	e, err := c.options.Endpoint(ctx)
 	if err != nil {
 		return err
@@ -148,8 +157,15 @@ func (c *Channel) connectLocked(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to broker: %w", err)
 	}
-	c.swap(conn)
+	c.setConn(conn, cancel)
 	return c.askVersionsLocked(ctx)
+}
+
+// connected ends the time in which Close has to end connecting.
+func (c *Channel) connected() {
+	c.connMu.Lock()
+	defer c.connMu.Unlock()
+	c.giveUp = nil
 }
 
 // askVersionsLocked asks in version 0, which every broker since 0.10 answers.

@@ -155,6 +155,23 @@ func TestChannelHangsUpWhenItsContextEnds(t *testing.T) {
 	close(release)
 }
 
+// A broker that is off does not even refuse a connection.
+func TestCloseEndsConnecting(t *testing.T) {
+	connecting := make(chan struct{})
+	p := New(Options{Endpoint: func(ctx context.Context) (cluster.Endpoint, error) {
+		close(connecting)
+		<-ctx.Done()
+		return cluster.Endpoint{}, ctx.Err()
+	}})
+	go func() {
+		<-connecting
+		p.Close()
+	}()
+	if err := p.UpdateMetadata(t.Context(), update); !errors.Is(err, context.Canceled) || !errors.Is(err, replica.ErrNotSent) {
+		t.Error(err)
+	}
+}
+
 // Whoever asked knows whether what it asked for may be done.
 func TestChannelTellsWhatWasNotSent(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
