@@ -252,7 +252,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		Enabled: func() bool { return b.config.Current().Bool("transaction.partition.verification.enable") }}
 	journal := &replica.Journal{Manager: b.replicas, Acks: int16(v.Int("offsets.commit.required.acks")), Verification: b.verification}
 	b.groups = group.New(groupSettings(v, b.logger), journal, partitions)
-	b.makeTransactions(txnPartitions)
+	leadership.callers = append(b.makeTransactions(txnPartitions), b.chief)
 	leadership.groups, leadership.txns = b.groups, b.txns
 	return nil
 }

@@ -41,10 +41,18 @@ type coordinator interface {
 	Resigned(partition int32, epoch cluster.LeaderEpoch)
 }
 
-// leadership tells the coordinators which partitions of their topics this broker leads, and the controller which directories fail.
+// caller waits for answers of other brokers.
+type caller interface {
+	// BrokersDied ends the wait for those that are not alive any more.
+	BrokersDied(ids []cluster.BrokerID)
+}
+
+// leadership tells the coordinators which partitions of their topics this broker leads, the controller which directories fail, and callers
+// who will not answer.
 type leadership struct {
 	groups          *group.Coordinator
 	txns            *txn.Coordinator
+	callers         []caller
 	announceFailure func()
 }
 
@@ -84,6 +92,12 @@ func (l *leadership) ReplicasStopped(stopped []cluster.StopReplica) {
 
 func (l *leadership) PartitionsDeleted(gone []protocol.TopicPartition) {
 	l.groups.PartitionsDeleted(gone)
+}
+
+func (l *leadership) BrokersDied(ids []cluster.BrokerID) {
+	for _, c := range l.callers {
+		c.BrokersDied(ids)
+	}
 }
 
 func (l *leadership) DirectoryFailed(dir log.DirStatus) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"gokafka/cluster"
@@ -102,6 +103,15 @@ func (c *chief) elsewhere() (*peer.Peer, error) {
 		c.peer, c.at = c.dial(id), id
 	}
 	return c.peer, nil
+}
+
+// BrokersDied ends what the controller is asked if that is dead: it might say nothing for as long as the timeout.
+func (c *chief) BrokersDied(ids []cluster.BrokerID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.peer != nil && slices.Contains(ids, c.at) {
+		_ = c.peer.Close() // nothing is buffered that could be lost
+	}
 }
 
 func (c *chief) close(context.Context) error {

@@ -14,8 +14,8 @@ import (
 )
 
 // makeTransactions makes the coordinator of transactions, what writes their markers here and elsewhere, and what asks coordinators
-// elsewhere.
-func (b *Broker) makeTransactions(partitions int32) {
+// elsewhere. The last two are returned.
+func (b *Broker) makeTransactions(partitions int32) []caller {
 	v := b.config.Current()
 	b.markers = &replica.MarkerWriter{Manager: b.replicas, Offsets: b.groups, Timeout: v.Millis("request.timeout.ms")}
 	markers := txn.NewMarkers(txn.MarkersOptions{Image: b.replicas.Metadata, Dial: b.dialMarkers, Exists: b.partitionExists, Logger: b.logger})
@@ -29,6 +29,7 @@ func (b *Broker) makeTransactions(partitions int32) {
 	verifier := txn.NewVerifier(txn.VerifierOptions{ID: b.id(), Local: b.txns, Image: b.replicas.Metadata, Dial: b.dialVerifier})
 	b.thenClose(verifier.Close)
 	b.verification.Coordinators = verifier
+	return []caller{markers, verifier}
 }
 
 // partitionExists asks the store.

@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"slices"
-
 	"gokafka/cluster"
 	"gokafka/protocol"
 )
@@ -27,12 +25,21 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 	before := m.Metadata()
 	next, gone := before.With(r)
 	m.host.image.Store(next)
-	if slices.ContainsFunc(before.Brokers(), func(b *cluster.Broker) bool { return next.Broker(b.ID) == nil }) {
+	var dead []cluster.BrokerID
+	for _, b := range before.Brokers() {
+		if next.Broker(b.ID) == nil {
+			dead = append(dead, b.ID)
+		}
+	}
+	if len(dead) > 0 {
 		for _, p := range m.registry.online() {
 			p.lookAgain()
 		}
 	}
 	m.changes.happened()
+	if m.listener != nil && len(dead) > 0 {
+		m.listener.BrokersDied(dead)
+	}
 	if m.listener != nil && len(gone) > 0 {
 		m.listener.PartitionsDeleted(gone)
 	}

@@ -41,6 +41,10 @@ func (e *ear) PartitionsDeleted(gone []protocol.TopicPartition) {
 	e.said = append(e.said, fmt.Sprintf("deleted %v", gone))
 }
 
+func (e *ear) BrokersDied(ids []cluster.BrokerID) {
+	e.said = append(e.said, fmt.Sprintf("dead %v", ids))
+}
+
 func (e *ear) DirectoryFailed(dir log.DirStatus) { e.said = append(e.said, "failed "+dir.Path) }
 
 func newBroker(t testing.TB, change ...func(*Options)) *broker {

@@ -51,6 +51,8 @@ type Listener interface {
 	ReplicasStopped(stopped []cluster.StopReplica)
 	// PartitionsDeleted tells which partitions left the cluster.
 	PartitionsDeleted(gone []protocol.TopicPartition)
+	// BrokersDied tells which brokers are not alive any more.
+	BrokersDied(ids []cluster.BrokerID)
 	// DirectoryFailed tells that a log directory went offline, with the partitions in it.
 	DirectoryFailed(dir log.DirStatus)
 }

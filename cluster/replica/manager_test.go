@@ -141,7 +141,7 @@ func TestListenerHears(t *testing.T) {
 	if err := b.ApplyUpdateMetadata(&cluster.UpdateMetadataRequest{ControllerEpoch: 1, States: []cluster.PartitionState{*gone}}); err != nil {
 		t.Fatal(err)
 	}
-	want := "[led t-0 in epoch 5 stopped 1 deleted [t-0]]"
+	want := "[led t-0 in epoch 5 stopped 1 dead [1] deleted [t-0]]"
 	if got := fmt.Sprint(b.heard.said); got != want {
 		t.Errorf("heard %s, want %s", got, want)
 	}

@@ -250,6 +250,9 @@ func (l listener) ReplicasStopped(stopped []cluster.StopReplica) {
 }
 
 func (listener) PartitionsDeleted(gone []protocol.TopicPartition) {}
+
+func (listener) BrokersDied([]cluster.BrokerID) {}
+
 func (l listener) DirectoryFailed(log.DirStatus) {
 	l.w.report(fmt.Sprint("disk of ", l.id), func() { l.w.halted(l.life) })
 }

@@ -18,7 +18,7 @@ type MarkerWriter interface {
 	// WriteTxnMarkers returns what became of each partition, in the order of the markers and of their partitions, or that the broker
 	// could not be reached. It is not called concurrently.
 	WriteTxnMarkers(ctx context.Context, markers []cluster.TxnMarker) ([][]error, error)
-	Close() error
+	Close() error // ends what is under way; the next call connects anew
 }
 
 // MarkersOptions are what Markers work with.
@@ -90,6 +90,18 @@ func (m *Markers) Close() {
 	}
 	m.mu.Unlock()
 	m.senders.Wait()
+}
+
+// BrokersDied ends requests to brokers that are not alive any more, which might say nothing for as long as the timeout. Who leads their
+// partitions now is asked instead.
+func (m *Markers) BrokersDied(ids []cluster.BrokerID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if r := m.routes[id]; r != nil {
+			_ = r.writer.Close() // nothing is buffered that could be lost
+		}
+	}
 }
 
 func (m *Markers) enqueue(j *markerJob) { m.dispatch(parcel{j, j.marker.Partitions}) }

@@ -2,8 +2,11 @@ package txn
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"gokafka/cluster"
 	"gokafka/protocol"
@@ -46,5 +49,50 @@ func TestMarkersOfEndedCoordinatorsAreDropped(t *testing.T) {
 		if got := <-leader.requests; len(got) != 1 || got[0].ProducerID != 2 || got[0].CoordinatorEpoch != 1 {
 			t.Errorf("sent %+v, want only what the successor has", got)
 		}
+	})
+}
+
+// silent is a leader on a machine that is off: it says nothing until it is hung up on.
+type silent struct {
+	devNull
+	hungUp chan struct{}
+}
+
+func (l silent) WriteTxnMarkers(context.Context, []cluster.TxnMarker) ([][]error, error) {
+	<-l.hungUp
+	return nil, errors.New("hung up")
+}
+
+func (l silent) Close() error {
+	close(l.hungUp)
+	return nil
+}
+
+// A leader dies and says nothing. Its successor is sent the markers once it is known, not when the request times out.
+func TestMarkersDoNotWaitForTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tp := protocol.TopicPartition{Topic: "t"}
+		leads := func(id cluster.BrokerID) *cluster.Metadata {
+			image, _ := cluster.NewMetadata("").With(&cluster.UpdateMetadataRequest{LiveBrokers: []cluster.Broker{{ID: id}},
+				States: []cluster.PartitionState{{TopicPartition: tp, LeaderAndISR: cluster.LeaderAndISR{Leader: id}}}})
+			return image
+		}
+		var image atomic.Pointer[cluster.Metadata]
+		image.Store(leads(1))
+		leaders := map[cluster.BrokerID]MarkerWriter{1: silent{hungUp: make(chan struct{})}, 2: devNull{}}
+		markers := NewMarkers(MarkersOptions{Image: image.Load, Dial: func(id cluster.BrokerID) MarkerWriter { return leaders[id] }})
+		written := make(chan struct{})
+		markers.enqueue(&markerJob{ctx: t.Context(), id: "x", written: func([]protocol.TopicPartition) { close(written) },
+			marker: cluster.TxnMarker{ProducerID: 1, Partitions: []protocol.TopicPartition{tp}}})
+		synctest.Wait()
+		image.Store(leads(2))
+		markers.BrokersDied([]cluster.BrokerID{1, 3})
+		begin := time.Now()
+		<-written
+		if took := time.Since(begin); took != strayInterval {
+			t.Errorf("written %v after the leader was known to be dead", took)
+		}
+		delete(markers.routes, 1)
+		markers.Close()
 	})
 }

@@ -16,7 +16,7 @@ type PeerVerifier interface {
 	// and of their partitions. The error is the broker's for all of them, UNSUPPORTED_VERSION from one that cannot verify, or
 	// anything else if it could not be reached. It is not called concurrently.
 	VerifyTxns(ctx context.Context, txns []cluster.TxnVerification) ([][]error, error)
-	Close() error
+	Close() error // ends what is under way; the next call connects anew
 }
 
 // VerifierOptions are what a Verifier works with.
@@ -67,6 +67,17 @@ func (v *Verifier) Close() {
 	}
 	v.mu.Unlock()
 	v.senders.Wait()
+}
+
+// BrokersDied ends requests to brokers that are not alive any more, which might say nothing for as long as the timeout.
+func (v *Verifier) BrokersDied(ids []cluster.BrokerID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, id := range ids {
+		if p := v.peers[id]; p != nil {
+			_ = p.Close() // nothing is buffered that could be lost
+		}
+	}
 }
 
 // Verify returns for each partition, in order, whether the producer's open transaction includes it: nil, TRANSACTION_ABORTABLE if not,

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -44,7 +45,13 @@ func (a *asked) VerifyTxns(ctx context.Context, txns []cluster.TxnVerification) 
 	return answers, nil
 }
 
-func (a *asked) Close() error { return nil }
+func (a *asked) Close() error {
+	select {
+	case a.let <- errors.New("hung up"):
+	default:
+	}
+	return nil
+}
 
 func newVerifier(t *testing.T, coordinator cluster.BrokerID) (*lab, *Verifier, *asked) {
 	l := newLab(t)
@@ -134,6 +141,23 @@ func TestVerifyElsewhereFails(t *testing.T) {
 		}
 		if errs := <-verify(t.Context()); !errors.Is(errs[0], kerr.NetworkException) {
 			t.Error(errs)
+		}
+	})
+}
+
+// A coordinator that dies and says nothing is not waited for.
+func TestVerifyDoesNotWaitForTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, v, _ := newVerifier(t, 2)
+		go func() {
+			synctest.Wait()
+			v.BrokersDied([]cluster.BrokerID{2, 3})
+		}()
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if errs := v.Verify(ctx, cluster.TxnProducer{TransactionalID: "x"}, at("t", 0)); !errors.Is(errs[0], kerr.NetworkException) || time.Since(begin) > 0 {
+			t.Errorf("%v after %v", errs, time.Since(begin))
 		}
 	})
 }
