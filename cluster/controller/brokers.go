@@ -151,7 +151,7 @@ func (t *term) replicasWentOffline(ctx context.Context, replicas []partitionRepl
 	if len(rest) == 0 && !elected { // nobody was told yet that the broker is gone
 		t.sendMetadata()
 	}
-	return nil
+	return t.completeElected(ctx)
 }
 
 // brokerModified takes over a broker's new endpoints.

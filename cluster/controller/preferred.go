@@ -58,8 +58,10 @@ func (c *Controller) EnableUncleanElection(ctx context.Context, topicName string
 				return struct{}{}, nil
 			}
 		}
-		_, err := t.electLeaderless(ctx, of)
-		return struct{}{}, err
+		if _, err := t.electLeaderless(ctx, of); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, t.completeElected(ctx)
 	})
 	if errors.Is(err, ErrNotController) {
 		return nil // the controller hears of the change itself
@@ -96,7 +98,7 @@ func (t *term) electLeaders(ctx context.Context, tps []protocol.TopicPartition, 
 			results[p.tp] = ElectionResult{Leader: cluster.NoLeader, Err: electionError(errNoState, e)}
 		}
 	}
-	return results, nil
+	return results, t.completeElected(ctx)
 }
 
 // electable says why a partition is not to be elected.

@@ -341,6 +341,18 @@ func (t *term) completeReassignments(ctx context.Context, partitions []*partitio
 	return nil
 }
 
+// completeElected finishes reassignments whose target is in sync by an election: an unclean one may leave an added replica as the only
+// one in the ISR, and then its leader has nothing to propose until another comes.
+func (t *term) completeElected(ctx context.Context) error {
+	var elected []*partition
+	for p := range t.state.reassigning {
+		if p.hasState && len(without(target(p.assignment), p.state.ISR...)) == 0 {
+			elected = append(elected, p)
+		}
+	}
+	return t.completeReassignments(ctx, sorted(slices.Values(elected)))
+}
+
 func (t *term) logReassignment(p *partition, err error) {
 	if err != nil {
 		t.logger.Error().Err(err).Stringer("partition", p.tp).Msg("reassignment failed")
