@@ -105,8 +105,16 @@ func (m *Manager) deleteRecords(d *Deletion) (p *Partition, required int64, err 
 	return p, required, err
 }
 
-// deleteRecords moves this leader's log start up to offset.
+// deleteRecords moves this leader's log start up to offset, and has the followers hear of it. In Apache that waits for the end of their
+// fetches.
 func (p *Partition) deleteRecords(offset int64) (required, lowWatermark int64, err error) {
+	if required, lowWatermark, err = p.deleteHere(offset); err == nil {
+		p.watchers.logStartMoved(required)
+	}
+	return required, lowWatermark, err
+}
+
+func (p *Partition) deleteHere(offset int64) (required, lowWatermark int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.log == nil || !p.core.isLeader() {

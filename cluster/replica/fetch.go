@@ -335,7 +335,8 @@ func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *Fetch
 		throttled: r.throttled}
 	ws := &r.partition.watchers
 	add(ws, &ws.fetches, w)
-	changed, o := r.partition.View() != r.view, r.view.Log.Offsets()
+	o := r.view.Log.Offsets()
+	changed := r.partition.View() != r.view || o.Start != r.LogStart
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	switch {

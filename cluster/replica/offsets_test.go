@@ -150,6 +150,21 @@ func TestDeleteRecords(t *testing.T) {
 	})
 }
 
+// Followers wait for records when records are deleted. They are told at once, and tell that they did the same.
+func TestDeletionIsToldToFollowers(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		w.elect(1, 1, 2)
+		w.say(1, "a")
+		w.settle()
+		begin := time.Now()
+		d := []Deletion{{TopicPartition: tp0, Offset: ToHighWatermark}}
+		w.brokers[1].DeleteRecords(t.Context(), begin.Add(10*time.Second), d)
+		if d[0].Err != nil || d[0].LowWatermark != 1 || time.Since(begin) > 0 {
+			t.Errorf("low watermark %d, %v after %v", d[0].LowWatermark, d[0].Err, time.Since(begin))
+		}
+	})
+}
+
 func TestJournal(t *testing.T) {
 	b := newBroker(t)
 	b.lead(5, 1)

@@ -169,6 +169,20 @@ func (ws *watchers) highWatermarkMoved(o *log.Offsets) {
 	}
 }
 
+// logStartMoved tells that records were deleted: followers, who shall do the same, and readers that have waited for more than what is gone.
+func (ws *watchers) logStartMoved(logStart int64) {
+	if ws.any.Load() == 0 {
+		return
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.fetches {
+		if w.bound == log.ToLogEnd || w.start.Offset < logStart {
+			w.stir()
+		}
+	}
+}
+
 // lowWatermarkMoved tells that followers deleted records.
 func (ws *watchers) lowWatermarkMoved(lowWatermark int64) {
 	if ws.any.Load() == 0 {
