@@ -94,7 +94,7 @@ type Manager struct {
 	retiring        bool
 
 	alter     *alterPartition
-	syncer    syncer
+	syncers   syncers
 	throttles Throttles
 	closing   chan struct{}
 	closed    sync.Once
@@ -116,8 +116,8 @@ func New(o Options) *Manager {
 	h.image.Store(cluster.NewMetadata(o.ClusterID))
 	m.alter = newAlterPartition(o.Proposer, o.BrokerID, o.Logger)
 	h.propose = m.alter.propose
-	h.syncing, h.sync = o.Syncing, m.syncer.ask
-	m.syncer.start()
+	m.syncers = startSyncers(o.Logs.Dirs())
+	h.syncing, h.sync = o.Syncing, m.syncers.ask
 	m.start(o.CheckpointInterval)
 	return m
 }
@@ -150,7 +150,7 @@ func (m *Manager) Close() {
 	m.closed.Do(func() {
 		close(m.closing)
 		m.alter.close()
-		m.syncer.close()
+		m.syncers.close()
 		m.wg.Wait()
 		for _, dir := range m.host.logs.Dirs() {
 			m.checkpoint(dir.Path)

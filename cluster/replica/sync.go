@@ -3,6 +3,8 @@ package replica
 import (
 	"slices"
 	"sync"
+
+	"gokafka/log"
 )
 
 // Syncing says when committed records of a replicated partition must be on the leader's disk, not only in the memory of several
@@ -78,10 +80,36 @@ func (p *Partition) withdraw(pr *proposal) {
 	}
 }
 
-// syncersMax is how many logs are synced at once.
+// syncers sync partitions that must be, by directory: one that hangs does not hold up the others'.
+type syncers map[string]*syncer
+
+// startSyncers begins to sync what is asked for.
+func startSyncers(dirs []log.DirStatus) syncers {
+	all := syncers{}
+	for _, dir := range dirs {
+		all[dir.Path] = newSyncer()
+	}
+	return all
+}
+
+// ask has a partition synced soon, unless it has left this broker.
+func (all syncers) ask(p *Partition, pr *proposal) {
+	if l := p.View().Log; l != nil {
+		all[l.Dir()].ask(p, pr)
+	}
+}
+
+// close ends the work; what waits is not synced.
+func (all syncers) close() {
+	for _, s := range all {
+		s.close()
+	}
+}
+
+// syncersMax is how many logs of a directory are synced at once.
 const syncersMax = 4
 
-// syncer syncs partitions that must be. All appends that come while a partition's sync is under way share the next one. The queue is
+// syncer syncs partitions that must be and lie in one directory. All appends that come while a partition's sync is under way share the next one. The queue is
 // bounded by the number of partitions: each waits in it at most once.
 type syncer struct {
 	mu      sync.Mutex
@@ -93,12 +121,13 @@ type syncer struct {
 	wg      sync.WaitGroup
 }
 
-// start begins to sync what is asked for.
-func (s *syncer) start() {
-	s.waiting, s.busy, s.ready.L = map[*Partition]*proposal{}, map[*Partition]struct{}{}, &s.mu
+func newSyncer() *syncer {
+	s := &syncer{waiting: map[*Partition]*proposal{}, busy: map[*Partition]struct{}{}}
+	s.ready.L = &s.mu
 	for range syncersMax {
 		s.wg.Go(s.loop)
 	}
+	return s
 }
 
 // ask has a partition synced soon. A later proposal of the same partition replaces an earlier one, which is pending no more.
@@ -153,7 +182,6 @@ func (s *syncer) done(p *Partition) {
 	s.ready.Signal()
 }
 
-// close ends the work; what waits is not synced.
 func (s *syncer) close() {
 	s.mu.Lock()
 	s.closing = true

@@ -233,6 +233,49 @@ func TestFailedSyncIsTriedAgain(t *testing.T) {
 	})
 }
 
+// What must be synced to one disk is, while another hangs.
+func TestSyncsWhileADiskHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		disk := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+			if op == vfs.OpSync && strings.HasPrefix(name, "/slow") && strings.HasSuffix(name, ".log") {
+				<-release
+			}
+			return nil
+		}}
+		logs, err := log.Open(log.ManagerOptions{Dirs: []string{"/slow", "/fast"}, FS: disk})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newBroker(t, func(o *Options) { o.Logs, o.Syncing = logs, SyncLast })
+		b.live(1, 2)
+		for n := range int32(4 * syncersMax) { // half of them in each directory
+			s := led(5, 5, ids(1, 2), ids(1))
+			s.Partition = n
+			if err := b.tell(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range b.registry.online() {
+			if _, err := p.AppendAsLeader(batch(t, 1), AcksAll, log.AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		for _, p := range b.registry.online() {
+			l := p.View().Log
+			if committed := l.HighWatermark().Offset == 1; committed != (l.Dir() == "/fast") {
+				t.Errorf("%s in %s: committed %v", p, l.Dir(), committed)
+			}
+		}
+		close(release)
+		b.Manager.Close()
+		if err := logs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // BenchmarkSyncing is what an acks=all append of 1 KiB costs by how many replicas are in sync, with 64 producers who wait for each. The
 // follower of a full ISR has everything at once.
 func BenchmarkSyncing(b *testing.B) {
