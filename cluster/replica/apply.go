@@ -157,7 +157,7 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 		}
 	}
 	if m.fetchers != nil {
-		if !m.retiring {
+		if !m.retiring.Load() {
 			m.fetchers.Follow(start)
 		}
 		m.fetchers.StopIdle()
@@ -166,12 +166,9 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 }
 
 // Retire has this broker, which is about to stop, not fetch what it comes to follow from now on. A new leader would see that it has everything,
-// and hold back the high watermark for it until the brokers are told that it is gone.
-func (m *Manager) Retire() {
-	m.applyMu.Lock()
-	defer m.applyMu.Unlock()
-	m.retiring = true
-}
+// and hold back the high watermark for it until the brokers are told that it is gone. It does not wait for a request of the controller that is
+// being carried out, which may have to wait for ZooKeeper.
+func (m *Manager) Retire() { m.retiring.Store(true) }
 
 // refuse logs why a change failed. A storage error takes the replica offline.
 func (m *Manager) refuse(p *Partition, err error) error {

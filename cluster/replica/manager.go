@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -91,7 +92,7 @@ type Manager struct {
 
 	applyMu         sync.Mutex // one request of the controller at a time
 	controllerEpoch cluster.ControllerEpoch
-	retiring        bool
+	retiring        atomic.Bool
 
 	alter     *alterPartition
 	syncers   syncers

@@ -132,6 +132,35 @@ func TestFollowerOfADeadLeaderWaits(t *testing.T) {
 	}
 }
 
+// The settings of a log that is on disk are known. Those of a new one are in ZooKeeper, which may be away; that must not keep a broker from
+// retiring.
+func TestSettingsAreAskedForOnce(t *testing.T) {
+	asked, away := make(chan struct{}), make(chan struct{})
+	b := newBroker(t, func(o *Options) {
+		o.Config = func(string) *log.Config {
+			close(asked)
+			<-away
+			return log.DefaultConfig()
+		}
+	})
+	if _, err := b.host.logs.Create(tp0, log.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.lead(5, 1)
+	done := make(chan error)
+	go func() {
+		s := led(5, 5, ids(1), ids(1))
+		s.Partition = 1
+		done <- b.tell(s)
+	}()
+	<-asked
+	b.Retire()
+	close(away)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestListenerHears(t *testing.T) {
 	b := newBroker(t)
 	b.lead(5, 1)

@@ -273,8 +273,11 @@ func (p *Partition) openLog(s *cluster.PartitionState) error {
 
 func (p *Partition) openLogLocked(s *cluster.PartitionState) error {
 	if p.log == nil {
-		l, err := p.host.logs.Create(p.TopicPartition, log.CreateOptions{
-			TopicID: s.TopicID, Config: p.host.config(p.Topic), IsNew: s.IsNew})
+		o := log.CreateOptions{TopicID: s.TopicID, IsNew: s.IsNew}
+		if _, there := p.host.logs.Log(p.TopicPartition); !there { // one that is there has its settings, and need not wait for ZooKeeper
+			o.Config = p.host.config(p.Topic)
+		}
+		l, err := p.host.logs.Create(p.TopicPartition, o)
 		if err != nil {
 			return fmt.Errorf("open log of %s: %w", p, err)
 		}
