@@ -47,12 +47,16 @@ type Broker struct {
 	chief        *chief
 	server       *Server
 
-	undo []func(context.Context) error // what Shutdown does, last first
+	undo   []func(context.Context) error // what Shutdown does, last first
+	ctx    context.Context               // of what nobody waits for; ends once everything is handed over
+	cancel context.CancelFunc
 }
 
 // NewBroker returns a broker that does nothing yet.
 func NewBroker(c *config.Broker, logger zerolog.Logger) *Broker {
-	return &Broker{config: c, logger: logger}
+	b := &Broker{config: c, logger: logger}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
 }
 
 // Start brings the broker up: when it returns, clients are answered. When it fails, what was started is stopped again.
@@ -283,7 +287,7 @@ func (b *Broker) partitionsOf(ctx context.Context, topic string, planned int) (i
 
 // topicConfig is a topic's settings for a log that is being made. Settings that cannot be read are logged, and the broker's count.
 func (b *Broker) topicConfig(topic string) *log.Config {
-	values, err := b.admin.TopicValues(context.Background(), []string{topic})
+	values, err := b.admin.TopicValues(b.ctx, []string{topic})
 	if err != nil || values[0] == nil {
 		b.logger.Error().Err(err).Str("topic", topic).Msg("settings of a topic are wrong, the broker's count instead")
 		return nil

@@ -99,6 +99,7 @@ func (b *Broker) join(context.Context) error {
 	b.config.Subscribe(b.settingsChanged)
 	b.applier.Start()
 	b.thenClose(b.applier.Stop)
+	b.thenClose(b.cancel) // before those who may be waiting for ZooKeeper in it are waited for
 	return nil
 }
 

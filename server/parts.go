@@ -177,7 +177,7 @@ func (b *Broker) topicChanged(topic string, v *config.Values) {
 	b.replicas.TopicChanged(topic)
 	throttleTopic(b.throttles, b.id(), topic, v)
 	if c.UncleanElection && b.controller.IsActive() {
-		if err := b.controller.EnableUncleanElection(context.Background(), topic); err != nil {
+		if err := b.controller.EnableUncleanElection(b.ctx, topic); err != nil {
 			b.logger.Error().Err(err).Str("topic", topic).Msg("unclean elections were allowed, but not held")
 		}
 	}
@@ -211,7 +211,7 @@ func (b *Broker) allowUncleanElection(allowed bool) {
 		b.controller.DisableUncleanElection()
 		return
 	}
-	if err := b.controller.EnableUncleanElection(context.Background(), ""); err != nil {
+	if err := b.controller.EnableUncleanElection(b.ctx, ""); err != nil {
 		b.logger.Error().Err(err).Msg("unclean elections were allowed, but not held")
 	}
 }
