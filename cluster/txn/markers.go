@@ -36,6 +36,8 @@ const (
 	markersMax = 1000
 	// strayInterval is the pause before a marker is sent again that could not be written, or had nowhere to go.
 	strayInterval = 100 * time.Millisecond
+	// existsPatience is how long strays wait for the store to say which partitions there are: it may be away, and most strays do not need it.
+	existsPatience = time.Second
 )
 
 // Markers brings the markers of decided transactions to the leaders of their partitions, until all have them. Each leader gets one
@@ -242,10 +244,17 @@ func (m *Markers) retry() {
 		if len(strays) == 0 {
 			return
 		}
-		image := m.options.Image()
-		for _, p := range strays {
-			m.dispatch(parcel{p.markerJob, m.dropDeleted(image, p)})
-		}
+		m.redirect(strays)
+	}
+}
+
+// redirect sends strays to who leads their partitions by now.
+func (m *Markers) redirect(strays []parcel) {
+	ctx, cancel := context.WithTimeout(m.ctx, existsPatience)
+	defer cancel()
+	image := m.options.Image()
+	for _, p := range strays {
+		m.dispatch(parcel{p.markerJob, m.dropDeleted(ctx, image, p)})
 	}
 }
 
@@ -259,11 +268,11 @@ func (m *Markers) takeStrays() []parcel {
 }
 
 // dropDeleted returns the partitions that may still be there.
-func (m *Markers) dropDeleted(image *cluster.Metadata, p parcel) (left []protocol.TopicPartition) {
+func (m *Markers) dropDeleted(ctx context.Context, image *cluster.Metadata, p parcel) (left []protocol.TopicPartition) {
 	var gone []protocol.TopicPartition
 	for _, tp := range p.partitions {
 		if image.Partition(tp) == nil {
-			if exists, err := m.options.Exists(m.ctx, tp); err == nil && !exists {
+			if exists, err := m.options.Exists(ctx, tp); err == nil && !exists {
 				gone = append(gone, tp)
 				continue
 			}

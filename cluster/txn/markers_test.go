@@ -96,3 +96,35 @@ func TestMarkersDoNotWaitForTheDead(t *testing.T) {
 		markers.Close()
 	})
 }
+
+// Whether a partition still exists is asked of a store that is away. Other markers do not wait for that.
+func TestMarkersDoNotWaitForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there, gone := protocol.TopicPartition{Topic: "there"}, protocol.TopicPartition{Topic: "gone"}
+		leads := func(id cluster.BrokerID) *cluster.Metadata {
+			image, _ := cluster.NewMetadata("").With(&cluster.UpdateMetadataRequest{LiveBrokers: []cluster.Broker{{ID: 1}},
+				States: []cluster.PartitionState{{TopicPartition: there, LeaderAndISR: cluster.LeaderAndISR{Leader: id}}}})
+			return image
+		}
+		var image atomic.Pointer[cluster.Metadata]
+		image.Store(leads(cluster.NoLeader))
+		markers := NewMarkers(MarkersOptions{Image: image.Load, Dial: func(cluster.BrokerID) MarkerWriter { return devNull{} },
+			Exists: func(ctx context.Context, _ protocol.TopicPartition) (bool, error) {
+				<-ctx.Done()
+				return false, ctx.Err()
+			}})
+		defer markers.Close()
+		written := make(chan struct{})
+		for i, tp := range []protocol.TopicPartition{gone, there} {
+			markers.enqueue(&markerJob{ctx: t.Context(), id: "x", written: func([]protocol.TopicPartition) { close(written) },
+				marker: cluster.TxnMarker{ProducerID: int64(i), Partitions: []protocol.TopicPartition{tp}}})
+		}
+		time.Sleep(time.Second)
+		image.Store(leads(1))
+		select {
+		case <-written:
+		case <-time.After(2 * time.Second):
+			t.Error("not written")
+		}
+	})
+}
