@@ -344,8 +344,7 @@ func (x *fetcher) historyLocked(ask *FetchAsk) history {
 	return nil
 }
 
-// carryOutLocked does with the log what the core says, and tells the core. A partition whose log fails is left alone; one
-// that got bytes that cannot be the leader's is fetched again (case 23).
+// carryOutLocked does with the log what the core says, and tells the core.
 func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 	p := x.partitions[ask.TopicPartition]
 	if p == nil || o.todo == todoNothing {
@@ -367,15 +366,20 @@ func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 			x.core.truncated(ask, o, logHistory{p.View().Log})
 		}
 	}
-	if err == nil {
-		return
+	if err != nil {
+		x.troubledLocked(ask, err)
 	}
-	if errors.Is(err, log.ErrNearlyFull) { // that was logged once
-		x.core.delayed([]FetchAsk{*ask}, time.Now())
-		return
+}
+
+// troubledLocked leaves a partition alone whose log could not be changed: for a while if that passes, as when descriptors or room are wanted, or
+// if the leader may send something better (case 23), else until the next LeaderAndIsr. (In Apache only a bad batch is fetched again.)
+func (x *fetcher) troubledLocked(ask *FetchAsk, err error) {
+	p := x.partitions[ask.TopicPartition]
+	passes := errors.Is(err, kerr.KafkaStorageError) && !isStorage(err)
+	if !errors.Is(err, log.ErrNearlyFull) { // that was logged once
+		x.logger.Error().Err(err).Stringer("partition", p).Msg("could not follow the leader")
 	}
-	x.logger.Error().Err(err).Stringer("partition", p).Msg("could not follow the leader")
-	if errors.Is(err, kerr.CorruptMessage) || errors.Is(err, kerr.InvalidRecord) {
+	if passes || errors.Is(err, kerr.CorruptMessage) || errors.Is(err, kerr.InvalidRecord) {
 		x.core.delayed([]FetchAsk{*ask}, time.Now())
 	} else {
 		x.core.failed(p.TopicPartition)
@@ -385,8 +389,7 @@ func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 func (x *fetcher) startAnewLocked(ask *FetchAsk, o order) {
 	p := x.partitions[ask.TopicPartition]
 	if err := p.startAnewAt(o.offset); err != nil {
-		x.logger.Error().Err(err).Stringer("partition", p).Msg("could not start the log anew")
-		x.core.failed(p.TopicPartition)
+		x.troubledLocked(ask, err)
 		return
 	}
 	x.core.truncated(ask, o, logHistory{p.View().Log})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"gokafka/cluster"
 	"gokafka/log"
+	"gokafka/log/vfs"
 	"gokafka/protocol"
 )
 
@@ -26,13 +29,17 @@ type town struct {
 }
 
 func newTown(t *testing.T, n int) *town {
+	return newTownOn(t, n, func(cluster.BrokerID) vfs.FS { return vfs.NewMem() })
+}
+
+func newTownOn(t *testing.T, n int, disk func(cluster.BrokerID) vfs.FS) *town {
 	w := &town{t: t, brokers: map[cluster.BrokerID]*broker{}, cut: map[cluster.BrokerID]*atomic.Bool{}}
 	for i := range n {
 		id := cluster.BrokerID(i + 1)
 		w.cut[id] = &atomic.Bool{}
 		fetchers := NewFetchers(FetcherOptions{PerLeader: 1, Backoff: time.Second, Logger: zerolog.Nop(),
 			Dial: func(leader cluster.BrokerID) Leader { return &road{w, id, leader} }})
-		w.brokers[id] = newBroker(t, func(o *Options) {
+		w.brokers[id] = newBrokerOn(t, disk(id), "/data", func(o *Options) {
 			o.BrokerID, o.Fetchers, o.Proposer = id, fetchers, &agreeing{}
 		})
 		t.Cleanup(fetchers.Close)
@@ -367,4 +374,31 @@ func TestCorruptBatchIsFetchedAgain(t *testing.T) {
 	if end := p.View().Log.LogEndOffset().Offset; end != 0 {
 		t.Errorf("the log ends at %d", end)
 	}
+}
+
+// A follower that has no file descriptors left for a while goes on when it has some again.
+func TestFollowerWithoutDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var short atomic.Bool
+		w := newTownOn(t, 2, func(id cluster.BrokerID) vfs.FS {
+			return vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+				if id == 2 && short.Load() && (op == vfs.OpOpen || op == vfs.OpCreate) {
+					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+				}
+				return nil
+			}}
+		})
+		w.brokers[2].config.SegmentBytesMax = 100
+		w.elect(1, 1, 2)
+		w.say(1, "a")
+		w.settle()
+		short.Store(true)
+		w.say(1, "b") // for which a segment is needed
+		w.settle()
+		short.Store(false)
+		w.settle()
+		if got := w.records(2); got != "1a 1b" {
+			t.Errorf("the follower has %q", got)
+		}
+	})
 }
