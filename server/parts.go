@@ -113,7 +113,8 @@ type control struct {
 	image *replica.Manager
 }
 
-// ElectLeaders elects, and waits until this broker has heard of the new leaders, so that whoever asked finds them in its metadata.
+// ElectLeaders elects, and waits until this broker has heard of the new leaders, so that whoever asked finds them in its metadata, or those that
+// have taken over from them since, for whom Apache would wait in vain.
 func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
 	results, err := c.Controller.ElectLeaders(ctx, partitions, unclean)
 	if err != nil {
@@ -128,7 +129,7 @@ func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []pr
 		return errs, nil
 	}
 	for tp, r := range results {
-		if s := c.image.Metadata().Partition(tp); r.Err == nil && (s == nil || s.Leader != r.Leader) {
+		if !hasHeard(c.image.Metadata(), tp, &r) {
 			errs[tp] = kerr.RequestTimedOut
 		}
 	}
@@ -137,11 +138,16 @@ func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []pr
 
 func shows(m *cluster.Metadata, elected map[protocol.TopicPartition]controller.ElectionResult) bool {
 	for tp, r := range elected {
-		if s := m.Partition(tp); r.Err == nil && (s == nil || s.Leader != r.Leader) {
+		if !hasHeard(m, tp, &r) {
 			return false
 		}
 	}
 	return true
+}
+
+func hasHeard(m *cluster.Metadata, tp protocol.TopicPartition, r *controller.ElectionResult) bool {
+	s := m.Partition(tp)
+	return r.Err != nil || s != nil && s.LeaderEpoch >= r.Epoch
 }
 
 func (c control) AlterPartitionReassignments(ctx context.Context, wanted map[protocol.TopicPartition][]cluster.BrokerID) (map[protocol.TopicPartition]error, error) {

@@ -16,9 +16,10 @@ import (
 	"gokafka/protocol"
 )
 
-// ElectionResult is what ElectLeaders did for one partition: its leader, or an error that wraps Kafka's.
+// ElectionResult is what ElectLeaders did for one partition: its leader, and since which epoch, or an error that wraps Kafka's.
 type ElectionResult struct {
 	Leader cluster.BrokerID
+	Epoch  cluster.LeaderEpoch
 	Err    error
 }
 
@@ -93,7 +94,7 @@ func (t *term) electLeaders(ctx context.Context, tps []protocol.TopicPartition, 
 		case failure != nil:
 			results[p.tp] = ElectionResult{Leader: cluster.NoLeader, Err: electionError(failure, e)}
 		case elected || p.hasState:
-			results[p.tp] = ElectionResult{Leader: p.state.Leader}
+			results[p.tp] = ElectionResult{Leader: p.state.Leader, Epoch: p.state.LeaderEpoch}
 		default:
 			results[p.tp] = ElectionResult{Leader: cluster.NoLeader, Err: electionError(errNoState, e)}
 		}
