@@ -102,14 +102,18 @@ func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicParti
 			without = append(without, tp)
 		}
 	}
-	results := make(chan map[protocol.TopicPartition]error, len(logs))
-	for v, logs := range logs {
-		go func() { results <- v.delete(logs) }()
-	}
 	failed := map[protocol.TopicPartition]error{}
-	for range logs {
-		maps.Copy(failed, <-results)
+	var mu sync.Mutex // of failed
+	var volumes sync.WaitGroup
+	for v, logs := range logs {
+		volumes.Go(func() {
+			some := v.delete(logs)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(failed, some)
+		})
 	}
+	volumes.Wait()
 	for _, tp := range without {
 		if err := m.syncOwed(); err != nil {
 			failed[tp] = err
