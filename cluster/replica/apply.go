@@ -124,14 +124,19 @@ func (m *Manager) admit(s *cluster.PartitionState) (*Partition, error) {
 
 func (m *Manager) makeLeaders(lead []change, resp *cluster.LeaderAndISRResponse) (led []Leadership) {
 	m.unfollow(names(lead))
+	followers := map[cluster.BrokerID]struct{}{}
 	for _, c := range lead {
 		applied, err := c.partition.becomeLeader(c.state)
 		if err != nil {
 			resp.Partitions[c.partition.TopicPartition] = m.refuse(c.partition, err)
 		} else if applied {
 			led = append(led, Leadership{c.partition.TopicPartition, c.state.LeaderEpoch})
+			for _, id := range c.state.Replicas {
+				followers[id] = struct{}{}
+			}
 		}
 	}
+	m.polls.expect(followers)
 	return led
 }
 

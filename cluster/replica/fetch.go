@@ -318,7 +318,12 @@ func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchP
 	for i := range results {
 		d.watch(i, f.Bound, &parts[i], &results[i])
 	}
-	deadline := time.NewTimer(f.WaitMax)
+	wait := f.WaitMax
+	if f.fromFollower() {
+		wait = m.polls.begin(f.ReplicaID, d.waiter, wait)
+		defer m.polls.end(f.ReplicaID, d.waiter)
+	}
+	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	woken := d.waiter.await(ctx, deadline.C, m.closing)
 	for i := range results {

@@ -333,6 +333,37 @@ func TestFollowerIsBackInTheISR(t *testing.T) {
 	})
 }
 
+// Followers that wait for records of other partitions, of which there are none, follow another soon, whoever is told of it first.
+func TestIdleFollowersFollowAnotherPartition(t *testing.T) {
+	for name, order := range map[string][]cluster.BrokerID{"leader first": ids(1, 2), "follower first": ids(2, 1)} {
+		t.Run(name, func(t *testing.T) {
+			inTown(t, func(t *testing.T, w *town) {
+				w.elect(1, 1, 2)
+				w.say(1, "a")
+				w.settle()
+				s := led(1, 1, ids(1, 2), ids(1, 2))
+				s.Partition = 1
+				for _, id := range order {
+					if err := w.brokers[id].tell(s); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+				begin := time.Now()
+				a, err := w.brokers[1].Append(s.TopicPartition, batch(t, 1), AcksAll, log.AppendOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				acks := []Ack{a.Ack(s.TopicPartition)}
+				w.brokers[1].AwaitAcks(t.Context(), begin.Add(time.Minute), acks)
+				if took := time.Since(begin); acks[0].Err != nil || took > 50*time.Millisecond {
+					t.Errorf("%v after %v", acks[0].Err, took)
+				}
+			})
+		})
+	}
+}
+
 // A broker that is about to stop hands over, and does not become a follower that the new leader waits for.
 func TestRetiringBrokerDoesNotFollow(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town) {

@@ -96,6 +96,7 @@ type Manager struct {
 
 	alter     *alterPartition
 	syncers   syncers
+	polls     polls
 	throttles Throttles
 	closing   chan struct{}
 	closed    sync.Once

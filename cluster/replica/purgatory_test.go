@@ -370,6 +370,7 @@ func TestLongPollTellsWhatHappenedElsewhere(t *testing.T) {
 		if err := b.tell(states...); err != nil {
 			t.Fatal(err)
 		}
+		clear(b.polls.patient) // it has led for long
 		say := func(i int) {
 			if _, err := b.Append(tps[i], batch(t, 1), AcksLeader, log.AppendOptions{}); err != nil {
 				t.Error(err)

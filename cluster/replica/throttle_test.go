@@ -72,6 +72,7 @@ func TestLeaderHoldsBackReplicasOutOfSync(t *testing.T) {
 		if err := b.tell(led(5, 5, ids(1, 2, 3), ids(1, 2))); err != nil {
 			t.Fatal(err)
 		}
+		clear(b.polls.patient) // it has led for long
 		b.mustProduce(10)
 		throttles.Leader.Cover(tp0.Topic, Covered{All: true})
 		throttles.Leader.SetRate(100)
