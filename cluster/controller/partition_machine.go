@@ -126,10 +126,11 @@ func (m *machines) onlinePartitions(ctx context.Context, partitions []*partition
 			led = append(led, p)
 		}
 	}
-	if err := m.initialise(ctx, b, fresh); err != nil {
+	written, err := m.initialise(ctx, b, fresh)
+	if err != nil {
 		return nil, err
 	}
-	results, err := m.electAll(ctx, b, led, e)
+	results, err := m.electAll(ctx, b, append(led, written...), e)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +139,10 @@ func (m *machines) onlinePartitions(ctx context.Context, partitions []*partition
 }
 
 // initialise writes the first state: the first live replica leads, all live ones are in sync. Without a live replica the partition
-// stays new until a broker comes.
-func (m *machines) initialise(ctx context.Context, b *batch, partitions []*partition) error {
+// stays new until a broker comes. It returns the partitions that have a state already: by this very write if the connection broke before
+// its answer, or from the time before the topic's node became unreadable. They want an election. (In Apache they are stuck until the
+// next controller.)
+func (m *machines) initialise(ctx context.Context, b *batch, partitions []*partition) (written []*partition, err error) {
 	var first []metastore.PartitionState
 	var of []*partition
 	failures := map[*partition]error{}
@@ -155,13 +158,17 @@ func (m *machines) initialise(ctx context.Context, b *batch, partitions []*parti
 	}
 	defer m.failedAll(failures)
 	if len(first) == 0 {
-		return nil
+		return nil, nil
 	}
 	results, err := m.states.CreatePartitionStates(ctx, m.state.claim, first)
 	if err != nil {
-		return fmt.Errorf("create partition states: %w", err)
+		return nil, fmt.Errorf("create partition states: %w", err)
 	}
 	for i, p := range of {
+		if errors.Is(results[i].Err, metastore.ErrNodeExists) {
+			written = append(written, p)
+			continue
+		}
 		if results[i].Err != nil {
 			failures[p] = results[i].Err
 			continue
@@ -170,7 +177,7 @@ func (m *machines) initialise(ctx context.Context, b *batch, partitions []*parti
 		m.state.setPhase(p, partitionOnline)
 		b.addLeaderAndISR(p.state.ISR, p, true)
 	}
-	return nil
+	return written, nil
 }
 
 // electAll elects until no partition was written by another in between. It begins with the states that are remembered: a write that
