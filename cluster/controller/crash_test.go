@@ -76,6 +76,13 @@ func TestControllerMoves(t *testing.T) {
 			after:     []string{"catch up alpha-0"},
 			want:      []string{"alpha-0{L74 reps[74,75]}"},
 		},
+		"taking back a reassignment": {
+			before: []string{"topic alpha 0:[73,74]", "reassign alpha-0 [75,71]", "alter 73 alpha-0 e1 v1 [73,74,75]", "kill 73", "broker 73",
+				"alter 75 alpha-0 e2 v3 [74,75,73]"},
+			operation: []string{"cancel alpha-0"},
+			after:     []string{"cancel alpha-0"}, // whoever asked was not answered
+			want:      []string{"alpha-0{L73 reps[73,74]}"},
+		},
 		"broker failure": {
 			before:    []string{"topic alpha 0:[73,74] 1:[74,73] 2:[73,74,75]"},
 			operation: []string{"kill 73"},

@@ -193,6 +193,28 @@ func (t *term) dropUnneeded(ctx context.Context, p *partition, unneeded []cluste
 	return t.removeReplicas(ctx, p, unneeded)
 }
 
+// dropUnassigned stops replicas that are in sync and not assigned: the controller before ended after it had written the assignment that takes
+// a reassignment back, or replaces it. Left alone, one that leads would not be replaced when it dies, and stays in the ISR without
+// hearing of the others. As in setReassignment, the last ones in sync stay.
+func (t *term) dropUnassigned(ctx context.Context) error {
+	for _, p := range t.state.allPartitions() {
+		if !p.hasState || p.topic.deleting {
+			continue
+		}
+		unassigned := without(p.state.ISR, p.assignment.Replicas...)
+		if len(unassigned) == 0 || len(t.state.onlineOf(p, without(p.state.ISR, unassigned...))) == 0 {
+			continue
+		}
+		for _, id := range unassigned {
+			p.setReplicaPhase(id, replicaOnline)
+		}
+		if err := t.dropUnneeded(ctx, p, unassigned); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeAssignment writes the topic's node with one partition's assignment replaced.
 func (t *term) writeAssignment(ctx context.Context, p *partition, a cluster.Assignment) error {
 	all := make(map[int32]cluster.Assignment, len(p.topic.partitions))

@@ -70,6 +70,9 @@ func (t *term) start(ctx context.Context) error {
 
 // resumeAll goes on with what the controller before left unfinished.
 func (t *term) resumeAll(ctx context.Context) error {
+	if err := t.dropUnassigned(ctx); err != nil {
+		return err
+	}
 	byNode, err := t.reassignByNode(ctx)
 	if err != nil {
 		return err
