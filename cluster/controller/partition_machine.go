@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -328,7 +329,7 @@ func (m *machines) uncleanAllowed(ctx context.Context, written []change, e elect
 	}
 	for i, t := range topics {
 		if value, set := configs[i].Config[uncleanElectionKey]; set {
-			allowed[t] = value == "true"
+			allowed[t] = strings.EqualFold(strings.TrimSpace(value), "true") // as Java's ConfigDef reads it
 		}
 		if configs[i].Err != nil {
 			allowed[t] = false
