@@ -154,7 +154,7 @@ func (t *term) replicasWentOffline(ctx context.Context, replicas []partitionRepl
 	return t.completeElected(ctx)
 }
 
-// brokerModified takes over a broker's new endpoints.
+// brokerModified takes over a broker's new endpoints. One that is not known was unreadable when it came.
 func (t *term) brokerModified(ctx context.Context, id cluster.BrokerID) error {
 	now, err := t.store.Broker(ctx, id, t.watcher)
 	if errors.Is(err, metastore.ErrNoNode) {
@@ -164,7 +164,10 @@ func (t *term) brokerModified(ctx context.Context, id cluster.BrokerID) error {
 		return err
 	}
 	known := t.state.brokers[id]
-	if known == nil || slices.Equal(known.Endpoints, now.Endpoints) {
+	if known == nil {
+		return t.brokersChanged(ctx)
+	}
+	if slices.Equal(known.Endpoints, now.Endpoints) {
 		return nil
 	}
 	known.Endpoints, known.Rack = now.Endpoints, now.Rack
