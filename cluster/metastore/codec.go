@@ -16,6 +16,7 @@ import (
 
 // The JSON forms are those of ZkData in Apache Kafka 3.9 with inter.broker.protocol.version 3.x: compact, UTF-8, no HTML escapes.
 // Apache's own key order follows its hash maps, so readers parse and never compare bytes; unknown keys are skipped.
+// A version of type any is one that Apache does not read, whatever it is.
 
 // encode never fails: every form below is made of strings, numbers, lists and maps.
 func encode(v any) []byte {
@@ -132,6 +133,9 @@ func decodeBroker(path string, data []byte) (cluster.Broker, error) {
 		}
 		return cluster.Broker{Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: *f.Host, Port: f.Port}}}, nil
 	}
+	if f.Version < 1 || f.Endpoints == nil {
+		return cluster.Broker{}, fmt.Errorf("decode %s: no version or no endpoints", path)
+	}
 	b := cluster.Broker{Rack: f.Rack}
 	for _, s := range f.Endpoints {
 		e, err := decodeEndpoint(s, f.Protocols)
@@ -173,7 +177,7 @@ type topicForm struct {
 	TopicID    string                        `json:"topic_id,omitempty"`
 	Adding     map[string][]cluster.BrokerID `json:"adding_replicas"`
 	Removing   map[string][]cluster.BrokerID `json:"removing_replicas"`
-	Version    int                           `json:"version"`
+	Version    any                           `json:"version"`
 }
 
 // Topic is a topic's assignment: what /brokers/topics/T holds.
@@ -268,7 +272,7 @@ type partitionForm struct {
 }
 
 type partitionsForm struct {
-	Version    int             `json:"version"`
+	Version    any             `json:"version"`
 	Partitions []partitionForm `json:"partitions"`
 }
 
@@ -372,7 +376,7 @@ func decodeConfigChange(path string, data []byte) (Entity, error) {
 }
 
 type logDirEventForm struct {
-	Version int              `json:"version"`
+	Version any              `json:"version"`
 	Broker  cluster.BrokerID `json:"broker"`
 	Event   int              `json:"event"`
 }

@@ -86,6 +86,33 @@ func TestDecodeBrokerVersions(t *testing.T) {
 	}
 }
 
+// TestDecodeBrokerWithoutEndpoints refuses what does not say where the broker is, as Apache does.
+func TestDecodeBrokerWithoutEndpoints(t *testing.T) {
+	for _, text := range []string{`{"version":5,"host":"h","port":9092}`, `{"endpoints":["PLAINTEXT://h:9092"]}`, `{}`, `{"version":1}`} {
+		if got, err := decodeBroker("/brokers/ids/1", []byte(text)); err == nil {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
+// TestDecodeUnreadVersions takes what Apache takes, which does not look at the version of these nodes.
+func TestDecodeUnreadVersions(t *testing.T) {
+	for _, version := range []string{``, `,"version":"1"`, `,"version":null`, `,"version":7`, `,"unheard":{"of":[]}`} {
+		topic, err := decodeTopic("t", []byte(`{"partitions":{"0":[1,2]}`+version+`}`))
+		if err != nil || !reflect.DeepEqual(topic.Partitions, map[int32]cluster.Assignment{0: {Replicas: []cluster.BrokerID{1, 2}}}) {
+			t.Errorf("topic with %q: %+v, %v", version, topic, err)
+		}
+		tps, err := decodePartitions("/p", []byte(`{"partitions":[{"topic":"t","partition":1}]`+version+`}`))
+		if err != nil || !reflect.DeepEqual(tps, []protocol.TopicPartition{{Topic: "t", Partition: 1}}) {
+			t.Errorf("partitions with %q: %v, %v", version, tps, err)
+		}
+		var event logDirEventForm
+		if err := decode("/e", []byte(`{"broker":3,"event":1`+version+`}`), &event); err != nil || event.Broker != 3 {
+			t.Errorf("log directory event with %q: %+v, %v", version, event, err)
+		}
+	}
+}
+
 func TestDecodeConfigChangeVersions(t *testing.T) {
 	for text, want := range map[string]Entity{
 		changeText: "users/alice/clients/app1",
