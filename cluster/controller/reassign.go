@@ -110,20 +110,8 @@ func (t *term) planReassignment(w Reassignment) (cluster.Assignment, error) {
 }
 
 func (t *term) validReplicas(p *partition, replicas []cluster.BrokerID) error {
-	invalid := func(format string, args ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{kerr.InvalidReplicaAssignment}, args...)...)
-	}
-	distinct := set[cluster.BrokerID]{}
-	for _, id := range replicas {
-		distinct[id] = struct{}{}
-	}
-	switch {
-	case len(replicas) == 0:
-		return invalid("Empty replica list specified in partition reassignment.")
-	case len(distinct) != len(replicas):
-		return invalid("Duplicate replica ids in partition reassignment replica list: %v", replicas)
-	case slices.Min(replicas) < 0:
-		return invalid("Invalid broker id in replica list: %v", replicas)
+	if err := wellFormed(replicas); err != nil {
+		return err
 	}
 	var now cluster.Assignment
 	if p != nil {
@@ -131,8 +119,26 @@ func (t *term) validReplicas(p *partition, replicas []cluster.BrokerID) error {
 	}
 	for _, id := range reassignTo(now, replicas).Adding {
 		if !t.state.live(id) {
-			return invalid("Replica assignment has brokers that are not alive. Replica list: %v, live broker list: %v", replicas, t.state.brokerIDs())
+			return fmt.Errorf("%w: Replica assignment has brokers that are not alive. Replica list: %v, live broker list: %v",
+				kerr.InvalidReplicaAssignment, replicas, t.state.brokerIDs())
 		}
+	}
+	return nil
+}
+
+// wellFormed says why replicas cannot be those of any partition.
+func wellFormed(replicas []cluster.BrokerID) error {
+	distinct := set[cluster.BrokerID]{}
+	for _, id := range replicas {
+		distinct[id] = struct{}{}
+	}
+	switch {
+	case len(replicas) == 0:
+		return fmt.Errorf("%w: Empty replica list specified in partition reassignment.", kerr.InvalidReplicaAssignment)
+	case len(distinct) != len(replicas):
+		return fmt.Errorf("%w: Duplicate replica ids in partition reassignment replica list: %v", kerr.InvalidReplicaAssignment, replicas)
+	case slices.Min(replicas) < 0:
+		return fmt.Errorf("%w: Invalid broker id in replica list: %v", kerr.InvalidReplicaAssignment, replicas)
 	}
 	return nil
 }
@@ -392,7 +398,8 @@ func (t *term) reassignmentNodeChanged(ctx context.Context, e metastore.EventTyp
 	return err
 }
 
-// reassignByNode begins what the node asks, and removes from it what cannot be done. It returns the partitions that were begun.
+// reassignByNode begins what the node asks, and removes from it what cannot be done. It returns the partitions that were begun. The brokers
+// need not be alive, as in Apache; what no partition can have is refused, where Apache gives a partition no replicas and deletes all it had.
 func (t *term) reassignByNode(ctx context.Context) (set[protocol.TopicPartition], error) {
 	asked, err := t.readReassignmentNode(ctx, t.watcher)
 	if err != nil {
@@ -405,7 +412,10 @@ func (t *term) reassignByNode(ctx context.Context) (set[protocol.TopicPartition]
 			failed[tp] = struct{}{}
 			continue
 		}
-		err := t.reassign(ctx, p, reassignTo(p.assignment, asked[tp]))
+		err := wellFormed(asked[tp])
+		if err == nil {
+			err = t.reassign(ctx, p, reassignTo(p.assignment, asked[tp]))
+		}
 		if errors.Is(err, metastore.ErrControllerMoved) {
 			return nil, err
 		}
