@@ -272,17 +272,18 @@ func (t *term) finishReassignment(ctx context.Context, p *partition) error {
 	return nil
 }
 
-// moveLeaderInto elects a leader among the assigned replicas, or, when they already have one, tells it of the new assignment.
+// moveLeaderInto elects a leader among the assigned replicas, or, when they already have one, tells it of the new assignment. If none of
+// them lives, one leads when it is back: as in Apache the reassignment does not wait for that.
 func (t *term) moveLeaderInto(ctx context.Context, p *partition) error {
 	leader := p.state.Leader
 	if slices.Contains(p.assignment.Replicas, leader) && t.state.online(p, leader) {
 		return t.announceAssignment(ctx, p)
 	}
 	results, err := t.onlinePartitions(ctx, []*partition{p}, electReassigned)
-	if err != nil {
-		return err
+	if err == nil && !errors.Is(results[p], errNoLeader) {
+		err = results[p]
 	}
-	return results[p]
+	return err
 }
 
 // announceAssignment begins a new leader epoch with the same leader and ISR, and tells the replicas the assignment in it. The added
