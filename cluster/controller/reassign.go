@@ -221,14 +221,25 @@ func (t *term) dropUnassigned(ctx context.Context) error {
 	return nil
 }
 
-// writeAssignment writes the topic's node with one partition's assignment replaced.
+// writeAssignment writes the topic's node with one partition's assignment replaced. Partitions that somebody added, and of which this
+// controller has not heard, stay; Apache drops them. A node that cannot be read is written anew.
 func (t *term) writeAssignment(ctx context.Context, p *partition, a cluster.Assignment) error {
-	all := make(map[int32]cluster.Assignment, len(p.topic.partitions))
-	for index, other := range p.topic.partitions {
-		all[index] = other.assignment
+	for {
+		read, err := t.store.TopicAssignments(ctx, []string{p.topic.name}, nil)
+		if err != nil {
+			return err
+		}
+		all := make(map[int32]cluster.Assignment, len(p.topic.partitions))
+		maps.Copy(all, read[0].Topic.Partitions)
+		for index, other := range p.topic.partitions {
+			all[index] = other.assignment
+		}
+		all[p.tp.Partition] = a
+		err = t.store.SetTopicFenced(ctx, t.state.claim, metastore.Topic{Name: p.topic.name, ID: p.topic.id, Partitions: all, Version: read[0].Topic.Version})
+		if !errors.Is(err, metastore.ErrBadVersion) {
+			return err
+		}
 	}
-	all[p.tp.Partition] = a
-	return t.store.SetTopicFenced(ctx, t.state.claim, metastore.Topic{Name: p.topic.name, ID: p.topic.id, Partitions: all})
 }
 
 // reassignmentComplete reports whether every target replica is in the ISR as it is written now.

@@ -222,7 +222,7 @@ func (t *term) ensureTopicID(ctx context.Context, topic *metastore.Topic) error 
 	if !topic.ID.IsZero() {
 		return nil
 	}
-	topic.ID = protocol.NewTopicID()
+	topic.ID, topic.Version = protocol.NewTopicID(), metastore.AnyVersion
 	if err := t.store.SetTopicFenced(ctx, t.state.claim, *topic); err != nil {
 		return fmt.Errorf("give topic %s an id: %w", topic.Name, err)
 	}

@@ -104,7 +104,7 @@ func (t *term) restoreAssignment(ctx context.Context, of *topic) error {
 			kept[index] = p.assignment
 		}
 	}
-	return t.store.SetTopicFenced(ctx, t.state.claim, metastore.Topic{Name: of.name, ID: of.id, Partitions: kept})
+	return t.store.SetTopicFenced(ctx, t.state.claim, metastore.Topic{Name: of.name, ID: of.id, Partitions: kept, Version: metastore.AnyVersion})
 }
 
 // isrsChanged hears of states that leaders wrote themselves, which brokers with an old inter.broker.protocol.version do.

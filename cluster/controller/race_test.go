@@ -1,0 +1,58 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"gokafka/cluster/metastore"
+)
+
+// meddler is a tree in which somebody else does something just before a topic's node is written.
+type meddler struct {
+	metastore.Tree
+	path string
+	do   func() // nil when it was done
+}
+
+func (m *meddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
+	for _, txn := range txns {
+		for _, op := range txn {
+			if do := m.do; do != nil && op.Kind == metastore.OpSet && op.Path == m.path {
+				m.do = nil
+				do()
+			}
+		}
+	}
+	return m.Tree.Write(ctx, txns)
+}
+
+// TestGrowthDuringReassignment adds a partition just before the controller writes the topic's node, with what it knows of it: the partition is
+// not lost.
+func TestGrowthDuringReassignment(t *testing.T) {
+	for name, operation := range map[string][]string{
+		"begins": {"reassign alpha-0 [74,75]", "catch up alpha-0"},
+		"ends":   {"catch up alpha-0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				defer s.close()
+				session := s.tree.Connect()
+				m := &meddler{Tree: session, path: metastore.PathTopic("alpha")}
+				s.registerOver(m, session, 71, true, DefaultConfig())
+				s.play("broker 73 74 75", "topic alpha 0:[73,74]")
+				if name == "ends" {
+					s.play("reassign alpha-0 [74,75]")
+				}
+				m.do = func() { s.run([]string{"grow", "alpha", "1:[75,73]"}) }
+				s.play(operation...)
+				want := []string{"alpha-0{L74 reps[74,75]}", "alpha-1{L75 reps[75,73]}"}
+				if got := s.summary("alpha"); !slices.Equal(got, want) {
+					t.Fatalf("%q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
