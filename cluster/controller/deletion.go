@@ -18,12 +18,8 @@ import (
 // A reassignment ends where a deletion begins: all replicas are deleted, those that come and those that go. In Apache the deletion waits for
 // it, and for ever if the partition has no leader, since nobody is elected for a topic that is being deleted.
 
-// loadDeletions queues what is marked. Topics with a replica offline wait.
-func (t *term) loadDeletions(ctx context.Context) error {
-	names, err := t.store.TopicsMarkedForDeletion(ctx, t.watcher)
-	if err != nil {
-		return err
-	}
+// loadDeletions queues what was marked before the topics were read. Topics with a replica offline wait.
+func (t *term) loadDeletions(ctx context.Context, names []string) error {
 	topics, err := t.deletable(ctx, names)
 	if err != nil {
 		return err
@@ -37,11 +33,16 @@ func (t *term) loadDeletions(ctx context.Context) error {
 	return nil
 }
 
-// deletionAsked queues what was marked since.
+// deletionAsked queues what was marked since. A topic that is not known may be so new that its own event comes only after this one.
 func (t *term) deletionAsked(ctx context.Context) error {
 	names, err := t.store.TopicsMarkedForDeletion(ctx, t.watcher)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(names, func(name string) bool { return t.state.topics[name] == nil }) {
+		if err := t.topicsChanged(ctx); err != nil {
+			return err
+		}
 	}
 	topics, err := t.deletable(ctx, names)
 	if err != nil {

@@ -56,3 +56,25 @@ func TestGrowthDuringReassignment(t *testing.T) {
 		})
 	}
 }
+
+// TestDeletedBeforeItWasFound has a topic made and marked for deletion while the controller is busy, and already has another mark to look at: it
+// hears of the marks before it hears of the topic.
+func TestDeletedBeforeItWasFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		session := s.tree.Connect()
+		busy := &sleeper{Tree: session, wake: make(chan struct{})}
+		s.registerOver(busy, session, 71, true, DefaultConfig())
+		s.play("broker 73 74", "topic alpha 0:[73,74]", "topic beta 0:[74,73]")
+		busy.asleep = true
+		s.play("kill 73", "delete beta", "topic gamma 0:[74]", "delete gamma")
+		close(busy.wake)
+		synctest.Wait()
+		if left := s.states([]string{"gamma"}); !slices.Equal(left, []string{"gamma: node does not exist"}) {
+			t.Errorf("gamma was marked, and is there: %q", left)
+		}
+		s.play("broker 73")
+		s.checkNodes()
+	})
+}

@@ -165,6 +165,10 @@ func (t *term) load(ctx context.Context) error {
 	for _, b := range brokers {
 		t.state.addBroker(b)
 	}
+	marked, err := t.store.TopicsMarkedForDeletion(ctx, t.watcher)
+	if err != nil {
+		return err
+	}
 	names, err := t.store.Topics(ctx, t.watcher)
 	if err != nil {
 		return err
@@ -175,7 +179,7 @@ func (t *term) load(ctx context.Context) error {
 	if err := t.refreshStates(ctx, t.state.allPartitions()); err != nil {
 		return err
 	}
-	return t.loadDeletions(ctx)
+	return t.loadDeletions(ctx, marked)
 }
 
 // loadTopics reads the assignments of topics that are not known yet, and returns their partitions. A topic that cannot be read is
