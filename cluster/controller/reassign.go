@@ -148,6 +148,11 @@ func (t *term) reassign(ctx context.Context, p *partition, to cluster.Assignment
 	if err := t.setReassignment(ctx, p, to); err != nil {
 		return err
 	}
+	if !p.hasState {
+		if err := t.beginWith(ctx, p); err != nil || !p.hasState {
+			return err
+		}
+	}
 	complete, err := t.reassignmentComplete(ctx, p)
 	if err != nil {
 		return err
@@ -158,12 +163,28 @@ func (t *term) reassign(ctx context.Context, p *partition, to cluster.Assignment
 	if err := t.announceAssignment(ctx, p); err != nil {
 		return err
 	}
+	t.addReplicas(p)
+	return nil
+}
+
+// addReplicas creates the replicas that are being added, unless they were.
+func (t *term) addReplicas(p *partition) {
 	for _, id := range p.assignment.Adding {
 		if p.replicaPhase(id) == replicaNonExistent {
 			t.newReplicas([]partitionReplica{{p, id}})
 		}
 	}
-	return nil
+}
+
+// beginWith gives a partition that nobody ever led a leader, which may be one of those being added: there is nothing to copy. Without a live
+// replica it waits for one. (Apache answers an error, and the added replicas are never taken for created.)
+func (t *term) beginWith(ctx context.Context, p *partition) error {
+	t.addReplicas(p)
+	results, err := t.onlinePartitions(ctx, []*partition{p}, electOffline)
+	if err != nil {
+		return err
+	}
+	return results[p]
 }
 
 // setReassignment writes the assignment if it is another than the one under way, and stops replicas that only that one needed. It
