@@ -128,25 +128,26 @@ func preferred(p *partition) cluster.BrokerID {
 // electionNodeChanged looks at /admin/preferred_replica_election, by which old tools ask. Only a new node is a request.
 func (t *term) electionNodeChanged(ctx context.Context, e metastore.EventType) error {
 	if e == metastore.NodeDataChanged {
-		_, err := t.readElectionNode(ctx)
+		_, _, err := t.readElectionNode(ctx)
 		return err
 	}
 	return t.electByNode(ctx)
 }
 
-func (t *term) readElectionNode(ctx context.Context) ([]protocol.TopicPartition, error) {
-	tps, err := t.store.PreferredElection(ctx, t.watcher)
+func (t *term) readElectionNode(ctx context.Context) (tps []protocol.TopicPartition, asked bool, err error) {
+	tps, asked, err = t.store.PreferredElection(ctx, t.watcher)
 	if errors.Is(err, metastore.ErrUnreadable) {
 		t.logger.Warn().Err(err).Msg("ignoring preferred election node")
-		return nil, nil
+		return nil, true, nil
 	}
-	return tps, err
+	return tps, asked, err
 }
 
-// electByNode does what the node asks and removes it, whatever came of it.
+// electByNode does what the node asks and removes it, whatever came of it. Where there was none it removes none: a tool may ask again any
+// time.
 func (t *term) electByNode(ctx context.Context) error {
-	tps, err := t.readElectionNode(ctx)
-	if err != nil {
+	tps, asked, err := t.readElectionNode(ctx)
+	if err != nil || !asked {
 		return err
 	}
 	results, err := t.electLeaders(ctx, tps, electPreferred)

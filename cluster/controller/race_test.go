@@ -9,17 +9,23 @@ import (
 	"gokafka/cluster/metastore"
 )
 
-// meddler is a tree in which somebody else does something just before a topic's node is written.
+// meddler is a tree in which somebody else does something just before a node is written or deleted.
 type meddler struct {
 	metastore.Tree
+	kind metastore.OpKind
 	path string
+	skip int    // so many times nothing happens
 	do   func() // nil when it was done
 }
 
 func (m *meddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
 	for _, txn := range txns {
 		for _, op := range txn {
-			if do := m.do; do != nil && op.Kind == metastore.OpSet && op.Path == m.path {
+			if m.do == nil || op.Kind != m.kind || op.Path != m.path {
+				continue
+			}
+			if m.skip--; m.skip < 0 {
+				do := m.do
 				m.do = nil
 				do()
 			}
@@ -40,7 +46,7 @@ func TestGrowthDuringReassignment(t *testing.T) {
 				s := newStage(t)
 				defer s.close()
 				session := s.tree.Connect()
-				m := &meddler{Tree: session, path: metastore.PathTopic("alpha")}
+				m := &meddler{Tree: session, kind: metastore.OpSet, path: metastore.PathTopic("alpha")}
 				s.registerOver(m, session, 71, true, DefaultConfig())
 				s.play("broker 73 74 75", "topic alpha 0:[73,74]")
 				if name == "ends" {
@@ -75,6 +81,33 @@ func TestDeletedBeforeItWasFound(t *testing.T) {
 			t.Errorf("gamma was marked, and is there: %q", left)
 		}
 		s.play("broker 73")
+		s.checkNodes()
+	})
+}
+
+// TestElectionAskedAgain has a tool ask for a second election by node as soon as the first one's node is gone: nobody takes that away unread.
+func TestElectionAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		session := s.tree.Connect()
+		m := &meddler{Tree: session, kind: metastore.OpDelete, path: metastore.PathPreferredElection, skip: 1}
+		s.registerOver(m, session, 71, true, DefaultConfig())
+		ask := func(tp string) {
+			s.run([]string{"put", metastore.PathPreferredElection, `{"version":1,"partitions":[{"topic":"alpha","partition":` + tp + `}]}`})
+		}
+		s.play("broker 73 74", "topic alpha 0:[73,74] 1:[73,74]", "kill 73", "broker 73", "alter 74 alpha-0 e1 v1 [74,73]", "alter 74 alpha-1 e1 v1 [74,73]")
+		m.do = func() { ask("1") }
+		ask("0")
+		synctest.Wait()
+		if m.do != nil { // the node was not touched again
+			ask("1")
+			synctest.Wait()
+		}
+		want := []string{"alpha-0{L73 reps[73,74]}", "alpha-1{L73 reps[73,74]}"}
+		if got := s.summary("alpha"); !slices.Equal(got, want) {
+			t.Fatalf("%q, want %q", got, want)
+		}
 		s.checkNodes()
 	})
 }

@@ -298,7 +298,7 @@ func (s *Store) UnmarkTopics(ctx context.Context, c Claim, names []string) error
 // Reassignments reads /admin/reassign_partitions and watches for its creation: the replicas that each partition listed there is to have. It
 // is empty without the node. Bad JSON is ErrUnreadable.
 func (s *Store) Reassignments(ctx context.Context, w *Watcher) (map[protocol.TopicPartition][]cluster.BrokerID, error) {
-	data, err := s.requestNode(ctx, PathReassignPartitions, w)
+	data, _, err := s.requestNode(ctx, PathReassignPartitions, w)
 	if err != nil || len(data) == 0 {
 		return nil, err
 	}
@@ -325,17 +325,17 @@ func (s *Store) SetReassignments(ctx context.Context, c Claim, m map[protocol.To
 	return results[0].Err
 }
 
-// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead.
-func (s *Store) PreferredElection(ctx context.Context, w *Watcher) ([]protocol.TopicPartition, error) {
-	data, err := s.requestNode(ctx, PathPreferredElection, w)
+// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead, and
+// whether the node is there. Bad JSON is ErrUnreadable.
+func (s *Store) PreferredElection(ctx context.Context, w *Watcher) (tps []protocol.TopicPartition, asked bool, err error) {
+	data, asked, err := s.requestNode(ctx, PathPreferredElection, w)
 	if err != nil || len(data) == 0 {
-		return nil, err
+		return nil, asked, err
 	}
-	tps, err := decodePartitions(PathPreferredElection, data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	if tps, err = decodePartitions(PathPreferredElection, data); err != nil {
+		return nil, true, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return tps, nil
+	return tps, true, nil
 }
 
 // DeletePreferredElection removes the node, so that the next request can be made.
@@ -343,18 +343,18 @@ func (s *Store) DeletePreferredElection(ctx context.Context, c Claim) error {
 	return s.deleteFenced(ctx, c, []string{PathPreferredElection})
 }
 
-// requestNode reads a node by which a tool asks something of the controller, and arms the watch for its creation.
-func (s *Store) requestNode(ctx context.Context, path string, w *Watcher) ([]byte, error) {
+// requestNode reads a node by which a tool asks something of the controller, if it is there, and arms the watch for its creation.
+func (s *Store) requestNode(ctx context.Context, path string, w *Watcher) (data []byte, found bool, err error) {
 	if w != nil {
 		if _, err := s.read(ctx, Read{Kind: ReadExists, Path: path, Watch: w}); err != nil && !errors.Is(err, ErrNoNode) {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	r, err := s.read(ctx, Read{Path: path})
 	if errors.Is(err, ErrNoNode) {
-		return nil, nil
+		return nil, false, nil
 	}
-	return r.Data, err
+	return r.Data, err == nil, err
 }
 
 // Notice is one node of a directory by which brokers tell the controller something.
