@@ -361,6 +361,9 @@ func (s *stage) ask(name string, args []string) []string {
 	case "node":
 		_, err := s.tree.Connect().Write(ctx, []metastore.Txn{{metastore.Create(args[0], []byte(strings.Join(args[1:], " ")), metastore.PersistentSequential)}})
 		s.must(err)
+	case "remove":
+		results, err := s.tree.Connect().Write(ctx, []metastore.Txn{{metastore.Delete(args[0], metastore.AnyVersion)}})
+		s.must(errors.Join(err, results[0].Err))
 	case "put":
 		tree := s.tree.Connect()
 		for _, op := range []metastore.Op{metastore.Create(args[0], nil, metastore.Persistent), metastore.Set(args[0], []byte(strings.Join(args[1:], " ")), -1)} {

@@ -50,11 +50,7 @@ func (s *Store) Config(ctx context.Context, e Entity) (map[string]string, error)
 
 // ConfigEntities lists the names that have settings below a type of entity ("topics", "users") or below an entity ("users/alice/clients").
 func (s *Store) ConfigEntities(ctx context.Context, parent string) ([]string, error) {
-	names, err := s.children(ctx, PathConfig+"/"+parent, nil)
-	if errors.Is(err, ErrNoNode) {
-		return nil, nil
-	}
-	return names, err
+	return s.children(ctx, PathConfig+"/"+parent, nil)
 }
 
 // SetConfig replaces the settings of an entity and tells every broker by a change notification. As in Apache the write fails with
@@ -124,15 +120,7 @@ func (s *Store) deleteEmptyEntity(ctx context.Context, e Entity) error {
 }
 
 func (s *Store) announceConfigChange(ctx context.Context, e Entity) error {
-	p := PathConfigChanges + "/" + configChangePrefix
-	_, err := s.write(ctx, Create(p, encodeConfigChange(e), PersistentSequential))
-	if errors.Is(err, ErrNoNode) {
-		if err := s.createRecursive(ctx, PathConfigChanges, nil); err != nil && !errors.Is(err, ErrNodeExists) {
-			return err
-		}
-		_, err = s.write(ctx, Create(p, encodeConfigChange(e), PersistentSequential))
-	}
-	return err
+	return s.announce(ctx, PathConfigChanges, configChangePrefix, encodeConfigChange(e))
 }
 
 // ConfigChange says that an entity's settings were replaced.

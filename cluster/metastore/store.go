@@ -28,7 +28,7 @@ func (s *Store) Subscribe(w *Watcher) { s.tree.Subscribe(w) }
 // Unsubscribe forgets the watcher and the watches set with it.
 func (s *Store) Unsubscribe(w *Watcher) { s.tree.Unsubscribe(w) }
 
-// read, children and write are batches of one.
+// read and write are batches of one.
 func (s *Store) read(ctx context.Context, r Read) (ReadResult, error) {
 	results, err := s.tree.Read(ctx, []Read{r})
 	if err == nil {
@@ -40,9 +40,22 @@ func (s *Store) read(ctx context.Context, r Read) (ReadResult, error) {
 	return results[0], nil
 }
 
+// children lists what lies below a node: nothing, as in Apache, if somebody removed the node. Then the watch is for its return.
 func (s *Store) children(ctx context.Context, path string, w *Watcher) ([]string, error) {
-	r, err := s.read(ctx, Read{Kind: ReadChildren, Path: path, Watch: w})
-	return r.Children, err
+	for {
+		r, err := s.read(ctx, Read{Kind: ReadChildren, Path: path, Watch: w})
+		if !errors.Is(err, ErrNoNode) {
+			return r.Children, err
+		}
+		if w == nil {
+			return nil, nil
+		}
+		if _, err := s.read(ctx, Read{Kind: ReadExists, Path: path, Watch: w}); errors.Is(err, ErrNoNode) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (s *Store) write(ctx context.Context, ops ...Op) ([]OpResult, error) {
@@ -354,6 +367,19 @@ func (s *Store) ConsumerOffset(ctx context.Context, group, topic string, partiti
 // SetConsumerOffset stores an offset of an OffsetCommit v0.
 func (s *Store) SetConsumerOffset(ctx context.Context, group, topic string, partition int32, offset int64) error {
 	return s.setOrCreate(ctx, pathConsumerOffset(group, topic, partition), strconv.AppendInt(nil, offset, 10))
+}
+
+// announce adds a node to a notification directory, and makes that again if somebody removed it.
+func (s *Store) announce(ctx context.Context, dir, prefix string, data []byte) error {
+	_, err := s.write(ctx, Create(dir+"/"+prefix, data, PersistentSequential))
+	if !errors.Is(err, ErrNoNode) {
+		return err
+	}
+	if err := s.createRecursive(ctx, dir, nil); err != nil && !errors.Is(err, ErrNodeExists) {
+		return err
+	}
+	_, err = s.write(ctx, Create(dir+"/"+prefix, data, PersistentSequential))
+	return err
 }
 
 // purgeSequential deletes those of the sequential nodes that are older than the age, and of which every broker has long heard.

@@ -334,6 +334,35 @@ func TestNotices(t *testing.T) {
 	}
 }
 
+// TestMissingDirectory has somebody remove directories while they are empty: the watch hears of their return, and those that write there make them.
+func TestMissingDirectory(t *testing.T) {
+	tree := open(t, "").Connect()
+	s := newStore(t, tree)
+	w := metastore.NewWatcher()
+	s.Subscribe(w)
+	if errs, err := s.CreateTopics(t.Context(), []metastore.NewTopic{alpha()}); err != nil || errs[0] != nil {
+		t.Fatal(errs, err)
+	}
+	for _, dir := range []string{metastore.PathDeleteTopics, metastore.PathLogDirEvents} {
+		write(t, tree, metastore.Delete(dir, metastore.AnyVersion))
+	}
+	if names, err := s.TopicsMarkedForDeletion(t.Context(), w); err != nil || names != nil {
+		t.Fatal(names, err)
+	}
+	if errs, err := s.MarkTopicsForDeletion(t.Context(), []string{"alpha"}); err != nil || errs[0] != nil {
+		t.Fatal(errs, err)
+	}
+	if got := w.Take(); !slices.Equal(got, []metastore.Event{{Type: metastore.NodeCreated, Path: metastore.PathDeleteTopics}}) {
+		t.Fatal(got)
+	}
+	if names, err := s.TopicsMarkedForDeletion(t.Context(), w); err != nil || !slices.Equal(names, []string{"alpha"}) {
+		t.Fatal(names, err)
+	}
+	if err := s.AnnounceLogDirFailure(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestConfigs(t *testing.T) {
 	tree := open(t, "").Connect()
 	s := newStore(t, tree)

@@ -229,11 +229,7 @@ func (s *Store) DeleteTopics(ctx context.Context, c Claim, names []string) error
 
 // PartitionNodes lists the partitions of a topic that have a node, which may be fewer than those assigned.
 func (s *Store) PartitionNodes(ctx context.Context, topic string) ([]string, error) {
-	names, err := s.children(ctx, PathTopic(topic)+"/partitions", nil)
-	if errors.Is(err, ErrNoNode) {
-		return nil, nil
-	}
-	return names, err
+	return s.children(ctx, PathTopic(topic)+"/partitions", nil)
 }
 
 // MarkTopicForDeletion asks the controller to delete a topic; ErrNodeExists when that was asked before.
@@ -265,8 +261,12 @@ func (s *Store) MarkTopicsForDeletion(ctx context.Context, names []string) ([]er
 		return nil, fmt.Errorf("mark topics for deletion: %w", err)
 	}
 	for i, r := range results {
-		if r.Err != nil && !errors.Is(r.Err, ErrNodeExists) {
-			errs[index[i]] = fmt.Errorf("create %s: %w", PathDeleteTopic(names[index[i]]), r.Err)
+		failure := r.Err
+		if errors.Is(failure, ErrNoNode) { // of the directory
+			failure = s.MarkTopicForDeletion(ctx, names[index[i]])
+		}
+		if failure != nil && !errors.Is(failure, ErrNodeExists) {
+			errs[index[i]] = fmt.Errorf("create %s: %w", PathDeleteTopic(names[index[i]]), failure)
 		}
 	}
 	return errs, nil
@@ -366,8 +366,7 @@ type Notice struct {
 
 // AnnounceLogDirFailure tells the controller that one of the broker's log directories failed.
 func (s *Store) AnnounceLogDirFailure(ctx context.Context, id cluster.BrokerID) error {
-	_, err := s.write(ctx, Create(PathLogDirEvents+"/"+logDirEventPrefix, encodeLogDirEvent(id), PersistentSequential))
-	return err
+	return s.announce(ctx, PathLogDirEvents, logDirEventPrefix, encodeLogDirEvent(id))
 }
 
 // LogDirEvents reads what AnnounceLogDirFailure wrote and watches for more. Unreadable ones name broker -1.
