@@ -83,6 +83,18 @@ func TestControllerMoves(t *testing.T) {
 			after:     []string{"cancel alpha-0"}, // whoever asked was not answered
 			want:      []string{"alpha-0{L73 reps[73,74]}"},
 		},
+		"replacing a reassignment": {
+			before: []string{"topic alpha 0:[73,74]", "reassign alpha-0 [75,71]", "alter 73 alpha-0 e1 v1 [73,74,75]", "kill 73", "broker 73",
+				"alter 75 alpha-0 e2 v3 [74,75,73]"},
+			operation: []string{"reassign alpha-0 [74]"},
+			after:     []string{"reassign alpha-0 [74]"},
+			want:      []string{"alpha-0{L74 reps[74]}"},
+		},
+		"deletion of what is reassigned": {
+			before: []string{"topic alpha 0:[73,74] 1:[74]", "reassign alpha-0 [75,74]",
+				`put /admin/reassign_partitions {"version":1,"partitions":[{"topic":"alpha","partition":1,"replicas":[75]}]}`},
+			operation: []string{"delete alpha"},
+		},
 		"broker failure": {
 			before:    []string{"topic alpha 0:[73,74] 1:[74,73] 2:[73,74,75]"},
 			operation: []string{"kill 73"},
