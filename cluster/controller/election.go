@@ -11,7 +11,9 @@ import (
 
 // ownEvent is what the watch of /controller or the session means.
 func (c *Controller) ownEvent(e metastore.Event) event {
-	switch {
+	switch r := c.options.Registration; {
+	case e.Type == metastore.SessionExpired && r != nil && r.Outlived(e):
+		return event{} // startUp came first
 	case e.Type == metastore.SessionExpired:
 		return event{"session expired", c.expire}
 	case e.Type == metastore.SessionConnected && c.expired:
@@ -27,10 +29,16 @@ func (c *Controller) ownEvent(e metastore.Event) event {
 // startUp stands for the first election, or for one that nothing has called for. The session may have been lost after the broker was
 // registered and before the watcher heard of it.
 func (c *Controller) startUp(ctx context.Context) error {
-	if r := c.options.Registration; r != nil && r.Stale() {
+	if c.unregistered() {
 		return c.registerAndReelect(ctx)
 	}
 	return c.reelect(ctx)
+}
+
+// unregistered reports whether the broker is not registered in this session, yet.
+func (c *Controller) unregistered() bool {
+	r := c.options.Registration
+	return r != nil && r.Stale()
 }
 
 // expire ends the term without a word to the store: /controller went with the session.
@@ -52,12 +60,14 @@ func (c *Controller) registerAndReelect(ctx context.Context) error {
 	return c.reelect(ctx)
 }
 
-// reelect stands for election unless there is a controller.
+// reelect stands for election unless there is a controller, in the session in which the broker is registered. After a lost session older
+// events may still wait, and a term that one of them began would end with the news of the loss, while /controller, of the new session,
+// stayed. (Apache drops the older events, and has no new session before it has heard of the loss.)
 func (c *Controller) reelect(ctx context.Context) error {
 	if err := c.maybeResign(ctx); err != nil {
 		return err
 	}
-	if c.ActiveID() != -1 {
+	if c.ActiveID() != -1 || c.unregistered() {
 		return nil
 	}
 	claim, err := c.options.Store.ClaimController(ctx, c.options.ID)
@@ -66,6 +76,9 @@ func (c *Controller) reelect(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("claim controller: %w", err)
+	}
+	if c.unregistered() { // since a moment ago
+		return c.release(ctx, claim)
 	}
 	c.logger.Info().Int32("epoch", int32(claim.Epoch)).Msg("elected as controller")
 	return c.begin(ctx, claim)
@@ -85,10 +98,16 @@ func (c *Controller) begin(ctx context.Context, claim metastore.Claim) error {
 	case <-time.After(claimBackoff):
 	case <-ctx.Done():
 	}
-	if released := c.options.Store.ReleaseController(ctx, claim); released != nil && !errors.Is(released, metastore.ErrControllerMoved) {
-		err = errors.Join(err, released)
+	return fmt.Errorf("begin controller's term: %w", errors.Join(err, c.release(ctx, claim)))
+}
+
+// release gives a claim up, if it still stands.
+func (c *Controller) release(ctx context.Context, claim metastore.Claim) error {
+	err := c.options.Store.ReleaseController(ctx, claim)
+	if errors.Is(err, metastore.ErrControllerMoved) {
+		return nil
 	}
-	return fmt.Errorf("begin controller's term: %w", err)
+	return err
 }
 
 // claimBackoff is how long a term that could not begin keeps others from trying, so that they do not try without end, and the pause between
@@ -129,7 +148,7 @@ func (c *Controller) retire() {
 	c.endTerm()
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	if err := c.options.Store.ReleaseController(ctx, claim); err != nil && !errors.Is(err, metastore.ErrControllerMoved) {
+	if err := c.release(ctx, claim); err != nil {
 		c.logger.Info().Err(err).Msg("release /controller")
 	}
 }

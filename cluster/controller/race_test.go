@@ -111,3 +111,40 @@ func TestElectionAskedAgain(t *testing.T) {
 		s.checkNodes()
 	})
 }
+
+// TestSessionsLostTogether has a candidate lose its session before it looks at the controller's end: the office does not stay with a broker that
+// does nothing in it.
+func TestSessionsLostTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		s.play("candidate 71", "candidate 72")
+		s.must(s.nodes[71].session.Close())
+		s.nodes[72].session.Expire()
+		synctest.Wait()
+		s.leave(71)
+		synctest.Wait()
+		c := s.nodes[72].controller
+		if id, _, err := s.admin.Controller(t.Context(), nil); id != 72 || err != nil || !c.IsActive() {
+			t.Fatalf("the controller is %d, %v; broker 72 takes %d for it", id, err, c.ActiveID())
+		}
+		if _, err := c.ListPartitionReassignments(t.Context(), nil); err != nil {
+			t.Errorf("the controller answers %v", err)
+		}
+	})
+}
+
+// TestSessionLostAtStart has a broker lose its session between its registration and its first election.
+func TestSessionLostAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		s.register(71, true, DefaultConfig())
+		s.nodes[71].session.Expire()
+		synctest.Wait()
+		c := s.nodes[71].controller
+		if _, err := c.ListPartitionReassignments(t.Context(), nil); err != nil || !c.IsActive() {
+			t.Errorf("the controller is %d; broker 71 answers %v", c.ActiveID(), err)
+		}
+	})
+}

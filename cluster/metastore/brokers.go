@@ -171,6 +171,10 @@ func (r *Registration) Register(ctx context.Context) (cluster.BrokerEpoch, error
 // Stale reports whether the session that the broker was registered in is gone. Like Register it must not be called concurrently.
 func (r *Registration) Stale() bool { return r.session != r.store.tree.Session() }
 
+// Outlived reports whether the broker is registered in the current session, and an event of a session's loss is about an earlier one. Like
+// Register it must not be called concurrently.
+func (r *Registration) Outlived(lost Event) bool { return !r.Stale() && r.session != lost.Session }
+
 // Epoch is the broker's current epoch, -1 before it was registered.
 func (r *Registration) Epoch() cluster.BrokerEpoch { return cluster.BrokerEpoch(r.epoch.Load()) }
 
