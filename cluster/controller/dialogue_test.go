@@ -182,12 +182,19 @@ func (a *actor) hear(text string) error {
 	return nil
 }
 
+// lost reports whether a replica lies on a failed directory.
+func (a *actor) lost(tp protocol.TopicPartition) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed[tp]
+}
+
 func (l *line) LeaderAndISR(_ context.Context, r *cluster.LeaderAndISRRequest) (*cluster.LeaderAndISRResponse, error) {
 	resp := &cluster.LeaderAndISRResponse{Partitions: map[protocol.TopicPartition]error{}}
 	var states []string
 	for i := range r.States {
 		states = append(states, stateText(&r.States[i]))
-		if l.failed[r.States[i].TopicPartition] {
+		if l.lost(r.States[i].TopicPartition) {
 			resp.Partitions[r.States[i].TopicPartition] = kerr.KafkaStorageError
 		}
 	}
@@ -210,7 +217,7 @@ func (l *line) StopReplica(_ context.Context, r *cluster.StopReplicaRequest) (*c
 		if p.Delete {
 			mark = " DELETE"
 		}
-		if l.failed[p.TopicPartition] {
+		if l.lost(p.TopicPartition) {
 			resp.Partitions[p.TopicPartition] = kerr.KafkaStorageError
 		}
 		text += fmt.Sprintf(" %s{e%d%s}", p.TopicPartition, p.LeaderEpoch, mark)
@@ -313,9 +320,12 @@ func (s *stage) run(command []string) []string {
 		s.must(err)
 		time.Sleep(d)
 	case "faildir":
+		a := s.nodes[brokerID(args[0])]
+		a.mu.Lock()
 		for _, arg := range args[1:] {
-			s.nodes[brokerID(args[0])].failed[partitionName(arg)] = true
+			a.failed[partitionName(arg)] = true
 		}
+		a.mu.Unlock()
 		s.must(s.admin.AnnounceLogDirFailure(s.t.Context(), brokerID(args[0])))
 	case "state":
 		return s.states(args)
