@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -8,11 +9,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gokafka/cluster"
+	"gokafka/cluster/metastore"
 	"gokafka/protocol"
 )
 
@@ -36,6 +39,22 @@ type improviser struct {
 	*stage
 	r      *rand.Rand
 	script []string
+}
+
+// stutterer is a tree whose connection breaks every so many writes, before the answer, and sends the same once more.
+type stutterer struct {
+	metastore.Tree
+	often  int64
+	writes atomic.Int64
+}
+
+func (s *stutterer) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
+	if s.writes.Add(1)%s.often == 0 {
+		if _, err := s.Tree.Write(ctx, txns); err != nil {
+			return nil, err
+		}
+	}
+	return s.Tree.Write(ctx, txns)
 }
 
 var cast = []cluster.BrokerID{71, 72, 73, 74}
@@ -67,7 +86,8 @@ func (p *improviser) do(command ...string) {
 	if command[0] == "start" {
 		config := DefaultConfig()
 		config.AutoLeaderRebalanceEnable = false
-		p.register(brokerID(command[1]), true, config)
+		session := p.tree.Connect()
+		p.registerOver(&stutterer{Tree: session, often: 3 + p.r.Int64N(9)}, session, brokerID(command[1]), true, config)
 		return
 	}
 	for _, answer := range p.run(command) {
@@ -114,7 +134,7 @@ func (p *improviser) step() {
 	if len(tps) > 0 {
 		tp = tps[p.r.IntN(len(tps))]
 	}
-	switch what := p.r.IntN(16); {
+	switch what := p.r.IntN(20); {
 	case what < 2 && len(alive) > 1:
 		p.do("kill", fmt.Sprint(id))
 	case what == 2:
@@ -143,9 +163,28 @@ func (p *improviser) step() {
 	case what == 13:
 		p.do("shutdown", fmt.Sprint(id))
 		p.do("kill", fmt.Sprint(id))
+	case what == 14:
+		p.byNode(metastore.PathReassignPartitions, fmt.Sprintf(`{"topic":"%s","partition":%d,"replicas":%s}`, tp.Topic, tp.Partition, p.replicas()))
+	case what == 15:
+		p.byNode(metastore.PathPreferredElection, fmt.Sprintf(`{"topic":"%s","partition":%d}`, tp.Topic, tp.Partition))
+	case what == 16:
+		topic, err := p.admin.Topic(p.t.Context(), tp.Topic, nil)
+		p.must(err)
+		moving := slices.ContainsFunc(slices.Collect(maps.Values(topic.Partitions)), isReassigned)
+		if marked, err := p.admin.TopicMarkedForDeletion(p.t.Context(), tp.Topic); err == nil && !marked && !moving && len(topic.Partitions) == 2 {
+			p.do("grow", tp.Topic, "2:"+p.replicas())
+		}
 	default:
 		p.sync(tp)
 	}
+}
+
+// byNode asks as old tools do, which wait until the request before is done.
+func (p *improviser) byNode(path, partition string) {
+	create := metastore.Txn{metastore.Create(path, []byte(`{"version":1,"partitions":[`+partition+`]}`), metastore.Persistent)}
+	p.script = append(p.script, fmt.Sprintf("put %s %s", path, create[0].Data))
+	_, err := p.tree.Connect().Write(p.t.Context(), []metastore.Txn{create})
+	p.must(err)
 }
 
 // sync has a partition's leader take into the ISR whoever lives, and is not on a failed directory.
