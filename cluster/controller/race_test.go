@@ -9,8 +9,8 @@ import (
 	"gokafka/cluster/metastore"
 )
 
-// meddler is a tree in which somebody else does something just before a node is written or deleted.
-type meddler struct {
+// writeMeddler is a tree in which somebody else does something just before a node is written or deleted.
+type writeMeddler struct {
 	metastore.Tree
 	kind metastore.OpKind
 	path string
@@ -18,7 +18,7 @@ type meddler struct {
 	do   func() // nil when it was done
 }
 
-func (m *meddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
+func (m *writeMeddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
 	for _, txn := range txns {
 		for _, op := range txn {
 			if m.do == nil || op.Kind != m.kind || op.Path != m.path {
@@ -46,7 +46,7 @@ func TestGrowthDuringReassignment(t *testing.T) {
 				s := newStage(t)
 				defer s.close()
 				session := s.tree.Connect()
-				m := &meddler{Tree: session, kind: metastore.OpSet, path: metastore.PathTopic("alpha")}
+				m := &writeMeddler{Tree: session, kind: metastore.OpSet, path: metastore.PathTopic("alpha")}
 				s.registerOver(m, session, 71, true, DefaultConfig())
 				s.play("broker 73 74 75", "topic alpha 0:[73,74]")
 				if name == "ends" {
@@ -91,7 +91,7 @@ func TestElectionAskedAgain(t *testing.T) {
 		s := newStage(t)
 		defer s.close()
 		session := s.tree.Connect()
-		m := &meddler{Tree: session, kind: metastore.OpDelete, path: metastore.PathPreferredElection, skip: 1}
+		m := &writeMeddler{Tree: session, kind: metastore.OpDelete, path: metastore.PathPreferredElection, skip: 1}
 		s.registerOver(m, session, 71, true, DefaultConfig())
 		ask := func(tp string) {
 			s.run([]string{"put", metastore.PathPreferredElection, `{"version":1,"partitions":[{"topic":"alpha","partition":` + tp + `}]}`})
