@@ -159,11 +159,14 @@ func (s *stage) registerOver(tree metastore.Tree, session *metastore.Session, id
 	}
 }
 
-// dial gives a controller its way to a broker, whoever has that id when it calls.
+// dial gives a controller its way to a broker, whoever has that id when it calls. Nobody answers for one that is dead and still registered.
 func (s *stage) dial(b cluster.Broker) Peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &line{s.nodes[b.ID]}
+	if a := s.nodes[b.ID]; a != nil {
+		return &line{a}
+	}
+	return &line{&actor{id: b.ID, deaf: true}}
 }
 
 type line struct{ *actor }
