@@ -32,9 +32,7 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 		}
 	}
 	if len(dead) > 0 {
-		for _, p := range m.registry.online() {
-			p.lookAgain()
-		}
+		lookAgain(m.registry.online())
 	}
 	m.changes.happened()
 	if m.listener != nil && len(dead) > 0 {
@@ -52,11 +50,34 @@ func (m *Manager) TopicChanged(topic string) {
 	if t == nil {
 		return
 	}
+	var here []*Partition
 	for i := range t.Partitions {
 		if h := m.registry.get(protocol.TopicPartition{Topic: topic, Partition: i}); h.online() {
-			h.partition.lookAgain()
+			here = append(here, h.partition)
 		}
 	}
+	lookAgain(here)
+}
+
+// told is what has changed in one of several partitions. They are told of when all have changed, so that who waits for more than one of them
+// finds them all as they are to be.
+type told struct {
+	partition *Partition
+	effects   effects
+}
+
+func tell(all []told) {
+	for _, t := range all {
+		t.partition.apply(t.effects)
+	}
+}
+
+func lookAgain(partitions []*Partition) {
+	all := make([]told, len(partitions))
+	for i, p := range partitions {
+		all[i] = told{p, p.lookAgain()}
+	}
+	tell(all)
 }
 
 // change is one partition of a LeaderAndIsr request that applies.
@@ -125,8 +146,10 @@ func (m *Manager) admit(s *cluster.PartitionState) (*Partition, error) {
 func (m *Manager) makeLeaders(lead []change, resp *cluster.LeaderAndISRResponse) (led []Leadership) {
 	m.unfollow(names(lead))
 	followers := map[cluster.BrokerID]struct{}{}
+	var all []told
 	for _, c := range lead {
-		applied, err := c.partition.becomeLeader(c.state)
+		applied, e, err := c.partition.lead(c.state)
+		all = append(all, told{c.partition, e})
 		if err != nil {
 			resp.Partitions[c.partition.TopicPartition] = m.refuse(c.partition, err)
 		} else if applied {
@@ -136,6 +159,7 @@ func (m *Manager) makeLeaders(lead []change, resp *cluster.LeaderAndISRResponse)
 			}
 		}
 	}
+	tell(all)
 	m.polls.expect(followers)
 	return led
 }
@@ -145,6 +169,7 @@ func (m *Manager) makeLeaders(lead []change, resp *cluster.LeaderAndISRResponse)
 func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRResponse) (followed []Leadership) {
 	m.unfollow(names(follow))
 	var start []Following
+	var all []told
 	for _, c := range follow {
 		if m.Metadata().Broker(c.state.Leader) == nil {
 			if err := c.partition.openLog(c.state); err != nil {
@@ -152,7 +177,8 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 			}
 			continue
 		}
-		newEpoch, err := c.partition.becomeFollower(c.state)
+		newEpoch, e, err := c.partition.follow(c.state)
+		all = append(all, told{c.partition, e})
 		switch {
 		case err != nil:
 			resp.Partitions[c.partition.TopicPartition] = m.refuse(c.partition, err)
@@ -161,6 +187,7 @@ func (m *Manager) makeFollowers(follow []change, resp *cluster.LeaderAndISRRespo
 			followed = append(followed, Leadership{c.partition.TopicPartition, c.state.LeaderEpoch})
 		}
 	}
+	tell(all)
 	if m.fetchers != nil {
 		if !m.retiring.Load() {
 			m.fetchers.Follow(start)

@@ -327,11 +327,18 @@ func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchP
 	defer deadline.Stop()
 	woken := d.waiter.await(ctx, deadline.C, m.closing)
 	for i := range results {
-		r, w := &results[i], &d.watches[i]
+		r := &results[i]
 		ws := &r.partition.watchers
-		remove(ws, &ws.fetches, w)
-		r.settled = woken && !w.stirred && r.Records == nil && !r.throttled
+		remove(ws, &ws.fetches, &d.watches[i])
+		r.settled = woken && r.Records == nil && !r.throttled && r.asRead(f.Bound)
 	}
+}
+
+// asRead reports whether nothing has happened to the partition since it was read.
+func (r *FetchResult) asRead(bound log.Bound) bool {
+	o := r.view.Log.Offsets()
+	return r.partition.View() == r.view && o.Start == r.LogStart && o.HighWatermark.Offset == r.HighWatermark && o.LastStable.Offset == r.LastStable &&
+		endAt(&o, bound).Offset == r.start.Offset
 }
 
 func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *FetchResult) {
@@ -341,13 +348,11 @@ func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *Fetch
 	ws := &r.partition.watchers
 	add(ws, &ws.fetches, w)
 	o := r.view.Log.Offsets()
-	changed := r.partition.View() != r.view || o.Start != r.LogStart
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	switch {
-	case changed:
-		w.stir()
-	case endAt(&o, bound).Offset != r.start.Offset, o.HighWatermark.Offset != r.HighWatermark:
-		w.moved(&o)
+	if r.partition.View() != r.view || o.Start != r.LogStart {
+		d.waiter.wake()
+		return
 	}
+	ws.mu.Lock()
+	w.moved(&o)
+	ws.mu.Unlock()
 }

@@ -211,13 +211,7 @@ func (p *Partition) EndOffsetForEpoch(current, requested cluster.LeaderEpoch, le
 	return cluster.LeaderEpoch(epoch), end, nil
 }
 
-// becomeLeader carries out a LeaderAndIsr state in which this broker leads. It reports whether the state applied.
-func (p *Partition) becomeLeader(s *cluster.PartitionState) (applied bool, err error) {
-	applied, e, err := p.lead(s)
-	p.apply(e)
-	return applied, err
-}
-
+// lead carries out a LeaderAndIsr state in which this broker leads. It reports whether the state applied. The effects are for the caller to apply.
 func (p *Partition) lead(s *cluster.PartitionState) (applied bool, e effects, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -240,14 +234,8 @@ func (p *Partition) lead(s *cluster.PartitionState) (applied bool, e effects, er
 	return true, e, nil
 }
 
-// becomeFollower carries out a LeaderAndIsr state in which another broker leads. It reports whether the leader epoch grew,
-// so that fetching starts anew.
-func (p *Partition) becomeFollower(s *cluster.PartitionState) (newEpoch bool, err error) {
-	newEpoch, e, err := p.follow(s)
-	p.apply(e)
-	return newEpoch, err
-}
-
+// follow carries out a LeaderAndIsr state in which another broker leads. It reports whether the leader epoch grew, so that fetching starts anew.
+// The effects are for the caller to apply.
 func (p *Partition) follow(s *cluster.PartitionState) (newEpoch bool, e effects, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -345,16 +333,15 @@ func (p *Partition) shrinkISR() {
 
 // lookAgain has go on what waited for something that followers do not tell: the high watermark for a replica that was about to join the ISR
 // and died, or for more replicas in sync than its topic demands now; a deletion of records for a replica that died. Nobody else would look:
-// the ones that live may have fetched everything. Apache waits for the next record.
-func (p *Partition) lookAgain() {
+// the ones that live may have fetched everything. Apache waits for the next record. The effects are for the caller to apply.
+func (p *Partition) lookAgain() (e effects) {
 	p.mu.Lock()
-	var e effects
+	defer p.mu.Unlock()
 	if p.log != nil && p.core.isLeader() {
 		p.raiseHighWatermarkLocked(&e)
 		e.lowWatermark = p.core.lowWatermark(p.log.LogStartOffset(), p.host.image.Load())
 	}
-	p.mu.Unlock()
-	p.apply(e)
+	return e
 }
 
 // proposalAnswered takes the controller's answer to one of this partition's proposals; again: it is to be sent once more. A replica that does

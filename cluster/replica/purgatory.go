@@ -49,14 +49,12 @@ type fetchWatch struct {
 	missing   *atomic.Int64 // bytes that the whole fetch still waits for
 	throttled bool          // what there is may not be had now: only a change of roles ends the wait
 	available int           // bytes of this partition that are taken off missing already; guarded by the list's lock
-	stirred   bool          // the partition's marks or roles have changed since it was read; likewise
 }
 
 // moved looks at the log's marks and wakes the fetch when it can be answered. A fetch that waits below a truncated log
 // or whose bytes lie in an older segment is answered at once, however little there is: the first must learn of it, the
 // second will not get more bytes from that segment.
 func (w *fetchWatch) moved(o *log.Offsets) {
-	w.stirred = true
 	end := endAt(o, w.bound)
 	switch {
 	case w.throttled:
@@ -72,12 +70,6 @@ func (w *fetchWatch) moved(o *log.Offsets) {
 		w.waiter.wake()
 	}
 	w.available = max(w.available, n)
-}
-
-// stir ends the wait because the partition is not what it was.
-func (w *fetchWatch) stir() {
-	w.stirred = true
-	w.waiter.wake()
 }
 
 // endAt is the mark up to which a reader may see.
@@ -178,7 +170,7 @@ func (ws *watchers) logStartMoved(logStart int64) {
 	defer ws.mu.Unlock()
 	for w := range ws.fetches {
 		if w.bound == log.ToLogEnd || w.start.Offset < logStart {
-			w.stir()
+			w.waiter.wake()
 		}
 	}
 }
@@ -200,7 +192,7 @@ func (ws *watchers) roleChanged() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.fetches {
-		w.stir()
+		w.waiter.wake()
 	}
 	for w := range ws.acks {
 		w.fire()
