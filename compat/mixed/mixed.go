@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,6 +209,25 @@ func (c *Cluster) Controller() (id int32) {
 		return err
 	})
 	return id
+}
+
+// Pause stops the processes of some nodes while something happens.
+func (c *Cluster) Pause(ids []int32, meanwhile func()) {
+	c.t.Helper()
+	for _, id := range ids {
+		c.ok(syscall.Kill(c.Nodes[id].PID(), syscall.SIGSTOP))
+	}
+	defer func() {
+		for _, id := range ids {
+			c.ok(syscall.Kill(c.Nodes[id].PID(), syscall.SIGCONT))
+		}
+	}()
+	meanwhile()
+}
+
+// others are all nodes but one.
+func (c *Cluster) others(id int32) []int32 {
+	return slices.DeleteFunc(c.IDs(), func(other int32) bool { return other == id })
 }
 
 // Elect takes /controller away until a node has it, as an operator would. One that loses ten races, as an Apache broker may on a busy

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -12,25 +11,6 @@ import (
 
 	"gokafka/compat/load"
 )
-
-// Pause stops the processes of some nodes while something happens.
-func (c *Cluster) Pause(ids []int32, meanwhile func()) {
-	c.t.Helper()
-	for _, id := range ids {
-		c.ok(syscall.Kill(c.Nodes[id].PID(), syscall.SIGSTOP))
-	}
-	defer func() {
-		for _, id := range ids {
-			c.ok(syscall.Kill(c.Nodes[id].PID(), syscall.SIGCONT))
-		}
-	}()
-	meanwhile()
-}
-
-// others are all nodes but one.
-func (c *Cluster) others(id int32) []int32 {
-	return slices.DeleteFunc(c.IDs(), func(other int32) bool { return other == id })
-}
 
 // A follower of either kind that does not fetch leaves the ISR of leaders of the other kind, and comes back when it fetches again.
 func isrShrinksAndGrows(t *testing.T) {
