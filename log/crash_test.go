@@ -489,15 +489,20 @@ func TestFullDisk(t *testing.T) {
 	logtest.Check(t, m)
 }
 
-// TestNoDescriptors: a process that has no file descriptors left refuses appends, and goes on when it has some again.
-func TestNoDescriptors(t *testing.T) {
-	var short atomic.Bool
-	faulty := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
-		if short.Load() && (op == vfs.OpOpen || op == vfs.OpCreate) {
+// lacking is a file system without descriptors for some operations, while it is short of them.
+func lacking(fsys vfs.FS, short *atomic.Bool, wants func(op vfs.Op, name string) bool) vfs.Faulty {
+	return vfs.Faulty{FS: fsys, Fail: func(op vfs.Op, name string) error {
+		if short.Load() && wants(op, name) {
 			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
 		}
 		return nil
 	}}
+}
+
+// TestNoDescriptors: a process that has no file descriptors left refuses appends, and goes on when it has some again.
+func TestNoDescriptors(t *testing.T) {
+	var short atomic.Bool
+	faulty := lacking(vfs.NewMem(), &short, func(op vfs.Op, _ string) bool { return op == vfs.OpOpen || op == vfs.OpCreate })
 	m := open(t, faulty, smallSegments)
 	l := logtest.Create(t, m, partition)
 	for i := range 40 {
@@ -526,12 +531,9 @@ func TestIndexesWithoutDescriptors(t *testing.T) {
 		t.Run(suffix, func(t *testing.T) {
 			var short atomic.Bool
 			mem := vfs.NewMem()
-			fsys := vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
-				if short.Load() && (op == vfs.OpOpen || op == vfs.OpCreate) && strings.HasSuffix(name, suffix) {
-					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
-				}
-				return nil
-			}}
+			fsys := lacking(mem, &short, func(op vfs.Op, name string) bool {
+				return (op == vfs.OpOpen || op == vfs.OpCreate) && strings.HasSuffix(name, suffix)
+			})
 			config := func(c *log.Config) { c.IndexIntervalBytes = 1 }
 			m := open(t, fsys, config)
 			l := logtest.Create(t, m, partition)
@@ -566,12 +568,7 @@ func TestIndexesWithoutDescriptors(t *testing.T) {
 func TestAFlushWithoutDescriptorsIsMadeGood(t *testing.T) {
 	var short atomic.Bool
 	mem := vfs.NewMem()
-	m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
-		if op == vfs.OpSyncDir && short.Load() {
-			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
-		}
-		return nil
-	}}, nil)
+	m := open(t, lacking(mem, &short, func(op vfs.Op, _ string) bool { return op == vfs.OpSyncDir }), nil)
 	defer m.Close()
 	l := logtest.Create(t, m, partition)
 	appendBatch(t, l, 0, protocol.BatchOptions{}, "a")
@@ -599,12 +596,7 @@ func TestADeletionWithoutDescriptorsIsMadeGood(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var short atomic.Bool
 			mem := vfs.NewMem()
-			m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
-				if op == vfs.OpSyncDir && short.Load() {
-					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
-				}
-				return nil
-			}}, nil)
+			m := open(t, lacking(mem, &short, func(op vfs.Op, _ string) bool { return op == vfs.OpSyncDir }), nil)
 			defer m.Close()
 			l := logtest.Create(t, m, partition)
 			appendBatch(t, l, 0, protocol.BatchOptions{}, "a")
@@ -639,12 +631,9 @@ func TestADeletionWithoutDescriptorsIsMadeGood(t *testing.T) {
 func TestAStopThatCouldNotCloseALogIsNotClean(t *testing.T) {
 	var short atomic.Bool
 	mem := vfs.NewMem()
-	m := open(t, vfs.Faulty{FS: mem, Fail: func(op vfs.Op, name string) error {
-		if op == vfs.OpCreate && strings.Contains(name, "leader-epoch-checkpoint") && short.Load() {
-			return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
-		}
-		return nil
-	}}, nil)
+	m := open(t, lacking(mem, &short, func(op vfs.Op, name string) bool {
+		return op == vfs.OpCreate && strings.Contains(name, "leader-epoch-checkpoint")
+	}), nil)
 	appendBatch(t, logtest.Create(t, m, partition), 0, protocol.BatchOptions{}, "a")
 	short.Store(true)
 	if err := m.Close(); !errors.Is(err, syscall.EMFILE) {

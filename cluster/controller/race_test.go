@@ -63,6 +63,41 @@ func TestGrowthDuringReassignment(t *testing.T) {
 	}
 }
 
+// blind is a tree of which one node cannot be read, as by an access list that somebody set.
+type blind struct {
+	metastore.Tree
+	path string // empty: all can
+}
+
+func (b *blind) Read(ctx context.Context, reads []metastore.Read) ([]metastore.ReadResult, error) {
+	results, err := b.Tree.Read(ctx, reads)
+	for i := range results {
+		if reads[i].Path == b.path {
+			results[i] = metastore.ReadResult{Err: errCut}
+		}
+	}
+	return results, err
+}
+
+// TestReassignmentOfAnUnreadableTopic: the controller goes on with other work, and moves the partition when it is asked again and can read.
+func TestReassignmentOfAnUnreadableTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		session := s.tree.Connect()
+		tree := &blind{Tree: session}
+		s.registerOver(tree, session, 71, true, DefaultConfig())
+		s.play("broker 73 74 75", "topic alpha 0:[73,74]", "grow alpha 1:[75,73]") // so that its node's version is not the first
+		tree.path = metastore.PathTopic("alpha")
+		s.run([]string{"reassign", "alpha-0", "[74,75]"})
+		tree.path = ""
+		s.play("reassign alpha-0 [74,75]", "catch up alpha-0")
+		if got := s.summary("alpha"); got[0] != "alpha-0{L74 reps[74,75]}" {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
 // TestDeletedBeforeItWasFound has a topic made and marked for deletion while the controller is busy, and already has another mark to look at: it
 // hears of the marks before it hears of the topic.
 func TestDeletedBeforeItWasFound(t *testing.T) {

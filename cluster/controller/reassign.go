@@ -257,8 +257,8 @@ func (t *term) writeAssignment(ctx context.Context, p *partition, a cluster.Assi
 		}
 		all[p.tp.Partition] = a
 		err = t.store.SetTopicFenced(ctx, t.state.claim, metastore.Topic{Name: p.topic.name, ID: p.topic.id, Partitions: all, Version: read[0].Topic.Version})
-		if !errors.Is(err, metastore.ErrBadVersion) {
-			return err
+		if read[0].Err != nil || !errors.Is(err, metastore.ErrBadVersion) {
+			return err // a node that stays unreadable would be tried without end
 		}
 	}
 }

@@ -159,6 +159,7 @@ func (m *Manager) makeLeaders(lead []change, resp *cluster.LeaderAndISRResponse)
 			}
 		}
 	}
+	delete(followers, m.host.id)
 	tell(all)
 	m.polls.expect(followers)
 	return led

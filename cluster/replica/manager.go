@@ -109,6 +109,7 @@ func New(o Options) *Manager {
 	m := &Manager{listener: o.Listener, fetchers: o.Fetchers, throttles: o.Throttles, closing: make(chan struct{})}
 	m.registry.partitions = map[protocol.TopicPartition]hosted{}
 	m.changes.ch = make(chan struct{})
+	m.polls.waiting, m.polls.patient = map[cluster.BrokerID]map[waiter]struct{}{}, map[cluster.BrokerID]time.Duration{}
 	h := &m.host
 	h.id, h.lagMax, h.now, h.logs, h.config, h.logger = o.BrokerID, lag{o.LagTimeMax, o.LagMessagesMax}, o.Now, o.Logs, o.Config, o.Logger
 	if h.now == nil {

@@ -21,9 +21,6 @@ type polls struct {
 func (p *polls) begin(id cluster.BrokerID, w waiter, waitMax time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting == nil {
-		p.waiting = map[cluster.BrokerID]map[waiter]struct{}{}
-	}
 	if p.waiting[id] == nil {
 		p.waiting[id] = map[waiter]struct{}{}
 	}
@@ -40,16 +37,15 @@ func (p *polls) begin(id cluster.BrokerID, w waiter, waitMax time.Duration) time
 func (p *polls) end(id cluster.BrokerID, w waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.waiting[id], w)
+	if delete(p.waiting[id], w); len(p.waiting[id]) == 0 {
+		delete(p.waiting, id) // anybody may call himself any broker
+	}
 }
 
 // expect has the fetches of followers answered soon.
 func (p *polls) expect(followers map[cluster.BrokerID]struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.patient == nil {
-		p.patient = map[cluster.BrokerID]time.Duration{}
-	}
 	for id := range followers {
 		p.patient[id] = earlyMin
 		for w := range p.waiting[id] {

@@ -265,6 +265,19 @@ func TestAcksEndWithTheBrokerAndTheClient(t *testing.T) {
 	}
 }
 
+// Who fetches nothing in the name of whatever broker leaves nothing behind.
+func TestPollsOfNobodyLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t)
+		for id := range cluster.BrokerID(100) {
+			b.Fetch(t.Context(), &FetchParams{ReplicaID: id, Bound: log.ToLogEnd, BytesMin: 1, WaitMax: time.Millisecond}, nil, nil)
+		}
+		if n := len(b.polls.waiting); n != 0 {
+			t.Errorf("%d followers are remembered", n)
+		}
+	})
+}
+
 func TestLongPoll(t *testing.T) {
 	one := len(batch(t, 1))
 	for _, test := range []struct {
