@@ -63,16 +63,19 @@ func (e *ensemble) Connected() {
 	e.tries = 0
 }
 
-// dialer makes connections that give up on a server which accepts them but does not begin a session within the session's timeout. The
-// library would wait several times as long, and a server that is just starting may well forget the first request. With credentials they log
-// in.
+// silenceShare is the part of the session's timeout after which a server that has not begun the session is given up: there is time for
+// two more attempts, before the session ends and before the broker that is starting does (zookeeper.connection.timeout.ms, the same by default).
+const silenceShare = 3
+
+// dialer makes connections that give up on a server which accepts them but does not begin a session. The library would wait several times
+// the session's timeout, and a server that is just starting may well forget the first request. With credentials they log in.
 func (z *ZooKeeper) dialer(o ZooKeeperOptions) zk.Dialer {
 	return func(network, address string, timeout time.Duration) (net.Conn, error) {
 		c, err := net.DialTimeout(network, address, timeout)
 		if err != nil {
 			return nil, err
 		}
-		c = &impatient{Conn: c, until: time.Now().Add(o.SessionTimeout)}
+		c = &impatient{Conn: c, until: time.Now().Add(o.SessionTimeout / silenceShare)}
 		if o.Credentials != nil {
 			c = &saslConn{Conn: c, credentials: *o.Credentials, refused: z.refusedLogin}
 		}

@@ -1,8 +1,10 @@
 package metastore
 
 import (
+	"net"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A lost connection is replaced at once, a server that stays away is not asked without pause.
@@ -28,5 +30,37 @@ func TestEnsemblePausesAfterTwoRounds(t *testing.T) {
 	e.Connected()
 	if _, pauses := tries(2); slices.Contains(pauses, true) {
 		t.Errorf("pauses after a connection: %v", pauses)
+	}
+}
+
+// A server that accepts and says nothing, as one does that is just starting, is left while there is time to ask again.
+func TestSilentServerIsGivenUpInTime(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const session = 300 * time.Millisecond
+	seconds := make(chan struct{})
+	go func() { // ends with the listener
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			if n == 1 {
+				close(seconds)
+			}
+		}
+	}()
+	defer l.Close()
+	_, err = ConnectZooKeeper(t.Context(), ZooKeeperOptions{Connect: l.Addr().String(), SessionTimeout: session})
+	if err == nil {
+		t.Fatal("a session with a server that says nothing")
+	}
+	select {
+	case <-seconds:
+	default:
+		t.Error("the server was asked once only")
 	}
 }
