@@ -30,9 +30,9 @@ type FrameReader struct {
 
 	large      *buffer // the frame in hand, or what has come of it, when it does not fit into small
 	charged    int
-	arrival    *list.Element // the frame's place in the budget while it arrives
-	start, end int           // what has been read into small and not returned
-	small      [frameBufferBytes]byte
+	arrival    *list.Element              // the frame's place in the budget while it arrives
+	start, end int                        // what has been read into small and not returned
+	small      [4 + frameBufferBytes]byte // of a large frame the first read takes all that is needed to go on
 }
 
 // NewFrameReader reads frames of up to max bytes from r. Those that take memory beside the reader's own charge it to the
@@ -101,8 +101,8 @@ func (f *FrameReader) readLarge(size int) ([]byte, error) {
 	if err := f.fill(frameBufferBytes); err != nil {
 		return nil, noCleanEOF(err)
 	}
-	have := f.small[f.start:f.end]
-	f.start = f.end
+	have := f.small[f.start:min(f.end, f.start+size)]
+	f.start += len(have)
 	for n := len(have); ; {
 		if err := f.grow(min(size, frameGrowth*n), have); err != nil {
 			return nil, err

@@ -14,10 +14,18 @@ import (
 )
 
 const (
-	// copiedMax is the size up to which a file range is read into the buffer of what surrounds it: one system call to read and
-	// one to send, instead of three.
-	copiedMax = 32 << 10
-	// writeMax is how much one write moves, so that progress shows: at the lowest rate it takes half of the grace.
+	// copiedMax is the size up to which a file range is read into the buffer of what surrounds it, and all of it sent at once, instead of
+	// by a sendfile(2) of its own. Followers, and consumers who keep up, get ranges of a batch or two: copying them took an
+	// eighth less of a cluster's processor time under load. Ranges of a megabyte cost a third less by sendfile.
+	copiedMax = 128 << 10
+	// copiedAlways is the same for an answer when copiersMax others are copied already, since clients that do not read what they asked
+	// for hold the memory of it.
+	copiedAlways = 32 << 10
+	copiersMax   = 64
+	// bufferMax is how much is gathered before it is sent.
+	bufferMax = 256 << 10
+	// writeMax is how much one write moves where the system tells of nothing until all is written, so that progress shows: at the
+	// lowest rate it takes half of the grace.
 	writeMax = 64 << 10
 	// bufferKept is the largest buffer that is used again.
 	bufferKept = 1 << 20
@@ -32,6 +40,7 @@ type sender struct {
 	nc       net.Conn
 	socket   socket // the descriptor's own way, where there is one
 	progress *transfer
+	copied   int // up to which size the ranges of the reply in hand are copied
 }
 
 func (s *sender) init(nc net.Conn, progress *transfer) {
@@ -51,6 +60,9 @@ func (o *outBuffer) release() {
 	}
 }
 
+// copiers are the answers that are copied although they are large.
+var copiers = make(chan struct{}, copiersMax)
+
 // answer writes an answer and returns the number of bytes; an empty one is none.
 func (s *sender) answer(call *handlers.Call, a handlers.Answer) (int, error) {
 	if a.Response == nil && a.Reply == nil {
@@ -61,6 +73,13 @@ func (s *sender) answer(call *handlers.Call, a handlers.Answer) (int, error) {
 	s.progress.begin(time.Now())
 	defer s.progress.end()
 	if a.Reply != nil {
+		s.copied = copiedAlways
+		select {
+		case copiers <- struct{}{}:
+			defer func() { <-copiers }()
+			s.copied = copiedMax
+		default:
+		}
 		return s.reply(buf, call, a.Reply)
 	}
 	buf.b = protocol.AppendResponse(buf.b, call.CorrelationID, a.Response)
@@ -84,7 +103,7 @@ func (s *sender) chunk(buf *outBuffer, c *protocol.Chunk) error {
 	switch {
 	case c.Range != nil:
 		return s.fileRange(buf, c.Range)
-	case len(c.Bytes) <= copiedMax:
+	case len(c.Bytes) <= copiedAlways:
 		buf.b = append(buf.b, c.Bytes...)
 		return nil
 	default:
@@ -112,8 +131,8 @@ func (s *sender) fileRange(buf *outBuffer, r protocol.FileRange) error {
 
 func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
 	n := r.Len()
-	if n <= copiedMax {
-		if len(buf.b) > writeMax {
+	if n <= s.copied {
+		if len(buf.b)+n > bufferMax {
 			if err := s.flush(buf); err != nil {
 				return err
 			}
@@ -154,13 +173,16 @@ func (o *outBuffer) read(r protocol.FileRange, at, n int) error {
 func (s *sender) flush(buf *outBuffer) error {
 	b := buf.b
 	buf.b = buf.b[:0]
-	if s.socket.ok() && len(b) <= copiedMax {
-		return s.socket.sendMore(b)
+	if s.socket.ok() {
+		return s.socket.send(b, true)
 	}
 	return s.write(b)
 }
 
 func (s *sender) write(b []byte) error {
+	if s.socket.ok() {
+		return s.socket.send(b, false)
+	}
 	for len(b) > 0 {
 		n, err := s.nc.Write(b[:min(len(b), writeMax)])
 		s.progress.bytes.Add(int64(n))

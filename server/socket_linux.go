@@ -24,6 +24,7 @@ type socket struct {
 	position int64
 	left     int
 	bytes    []byte
+	flags    int
 	err      error
 }
 
@@ -69,10 +70,13 @@ func (s *socket) sendFileStep(fd uintptr) bool {
 	return true
 }
 
-// sendMore writes b and tells the kernel that more follows at once, so that a short head does not become a packet.
-func (s *socket) sendMore(b []byte) error {
-	s.bytes, s.err = b, nil
-	err := s.raw.Write(s.sendMoreStep)
+// send writes b. If more follows at once it tells the kernel, so that a short head does not become a packet.
+func (s *socket) send(b []byte, more bool) error {
+	s.bytes, s.flags, s.err = b, unix.MSG_NOSIGNAL, nil
+	if more {
+		s.flags |= unix.MSG_MORE
+	}
+	err := s.raw.Write(s.sendStep)
 	s.bytes = nil
 	if err != nil {
 		return err
@@ -80,9 +84,9 @@ func (s *socket) sendMore(b []byte) error {
 	return s.err
 }
 
-func (s *socket) sendMoreStep(fd uintptr) bool {
+func (s *socket) sendStep(fd uintptr) bool {
 	for len(s.bytes) > 0 {
-		n, err := unix.SendmsgN(int(fd), s.bytes, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL)
+		n, err := unix.SendmsgN(int(fd), s.bytes, nil, nil, s.flags)
 		switch {
 		case n > 0:
 			s.bytes = s.bytes[n:]

@@ -14,7 +14,7 @@ type socket struct{}
 func (s *socket) init(net.Conn, *transfer)            {}
 func (s *socket) ok() bool                            { return false }
 func (s *socket) sendFile(*os.File, int64, int) error { return errors.ErrUnsupported }
-func (s *socket) sendMore([]byte) error               { return errors.ErrUnsupported }
+func (s *socket) send([]byte, bool) error             { return errors.ErrUnsupported }
 
 // peerState is what is known of the other end without reading.
 type peerState int

@@ -63,6 +63,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "gokafka: %v\n", err)
 		return 1
 	}
+	coalesceTimers()
 	logger := newLogger(os.Stderr)
 	if err := serve(c, logger); err != nil {
 		logger.Error().Err(err).Msg("gokafka stops because of an error")
