@@ -23,7 +23,9 @@ func coalesceTimers() {
 	if err != nil || slack >= int(timerSlack) {
 		return
 	}
-	if unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) == nil {
-		_ = unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	program, err := os.Executable()
+	if err != nil || unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) != nil {
+		return
 	}
+	_ = unix.Exec(program, os.Args, os.Environ()) // returns only when it could not
 }
