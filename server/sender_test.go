@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -201,5 +202,36 @@ func TestClientLeavesDuringARange(t *testing.T) {
 	s.awaitConnections(0)
 	if n := s.logs.count(); n != 0 || released.Load() != 1 {
 		t.Errorf("%d released, logged %q", released.Load(), s.logs)
+	}
+}
+
+// When many answers are copied already, as when their clients do not read, the next one is sent from the file, without memory for it.
+func TestCopiesAreBounded(t *testing.T) {
+	f, content := randomFile(t, copiedMax)
+	var released, read atomic.Int32
+	s := rangeServer(t, func() *protocol.Reply {
+		return &protocol.Reply{Chunks: []protocol.Chunk{{Range: &fileRange{
+			f: f, n: copiedMax, descriptor: true, currentFor: 99, released: &released, read: &read,
+		}}}}
+	})
+	c := s.dial()
+	ask := func() int32 {
+		t.Helper()
+		before := read.Load()
+		c.send(fetch())
+		if _, body := c.receive(); !bytes.Equal(body[1:], content) {
+			t.Error("the answer is not what the range holds")
+		}
+		return read.Load() - before
+	}
+	if ask() == 0 && runtime.GOOS == "linux" {
+		t.Error("an answer of this size is not copied")
+	}
+	for range copiersMax {
+		copiers <- struct{}{}
+		defer func() { <-copiers }()
+	}
+	if ask() != 0 && runtime.GOOS == "linux" {
+		t.Error("one answer more is copied")
 	}
 }

@@ -9,10 +9,11 @@ import (
 )
 
 // timerSlack is by how much the kernel may delay a timer in order to wake the processor once for several. Go's runtime has a monitor
-// that sleeps 20 µs at a time while a broker has work; with the kernel's usual 50 µs those sleeps were half of all context switches
-// of a cluster under load, and a quarter of its processor time (docs/benchmarks-cluster.md). No timer of a broker is finer than this.
-// What it delays is that the monitor takes a processor away from a system call that lasts.
-const timerSlack = time.Millisecond
+// that sleeps 20 µs at a time while a broker has work, and 10 ms when it found nothing to do for a while. With the kernel's usual slack of
+// 50 µs those sleeps were half of all context switches of a cluster under load, and a fifth of its processor time; commits took a
+// quarter longer (docs/benchmarks-cluster.md). What the slack delays is that the monitor takes a processor away from a system call that lasts,
+// which parallel syncs to disk did not show. No timer of a broker needs to be finer.
+const timerSlack = 4 * time.Millisecond
 
 // coalesceTimers sets the slack. A thread has it from the thread that started it, and the monitor runs before main does, so the
 // program is started once more in its place; the slack outlives that (prctl(2)). Without it the broker works as well, only dearer.
