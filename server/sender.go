@@ -18,12 +18,13 @@ const (
 	// by a sendfile(2) of its own. Followers, and consumers who keep up, get ranges of a batch or two: copying them took an
 	// eighth less of a cluster's processor time under load. Ranges of a megabyte cost a third less by sendfile.
 	copiedMax = 128 << 10
-	// copiedAlways is the same for an answer when copiersMax others are copied already, since clients that do not read what they asked
-	// for hold the memory of it.
-	copiedAlways = 32 << 10
-	copiersMax   = 64
-	// bufferMax is how much is gathered before it is sent.
-	bufferMax = 256 << 10
+	// gatheredMax is how much such an answer gathers before it is sent.
+	gatheredMax = 256 << 10
+	// copiersMax is how many such answers there are at a time, since clients that do not read what they asked for hold the memory of it.
+	// The others copy smaller ranges and gather less.
+	copiersMax     = 64
+	copiedAlways   = 32 << 10
+	gatheredAlways = 96 << 10
 	// writeMax is how much one write moves where the system tells of nothing until all is written, so that progress shows: at the
 	// lowest rate it takes half of the grace.
 	writeMax = 64 << 10
@@ -40,7 +41,7 @@ type sender struct {
 	nc       net.Conn
 	socket   socket // the descriptor's own way, where there is one
 	progress *transfer
-	copied   int // up to which size the ranges of the reply in hand are copied
+	copier   bool // whether the answer in hand is one of copiers
 }
 
 func (s *sender) init(nc net.Conn, progress *transfer) {
@@ -60,7 +61,7 @@ func (o *outBuffer) release() {
 	}
 }
 
-// copiers are the answers that are copied although they are large.
+// copiers are the answers that copy large ranges.
 var copiers = make(chan struct{}, copiersMax)
 
 // answer writes an answer and returns the number of bytes; an empty one is none.
@@ -73,13 +74,7 @@ func (s *sender) answer(call *handlers.Call, a handlers.Answer) (int, error) {
 	s.progress.begin(time.Now())
 	defer s.progress.end()
 	if a.Reply != nil {
-		s.copied = copiedAlways
-		select {
-		case copiers <- struct{}{}:
-			defer func() { <-copiers }()
-			s.copied = copiedMax
-		default:
-		}
+		defer s.endCopying()
 		return s.reply(buf, call, a.Reply)
 	}
 	buf.b = protocol.AppendResponse(buf.b, call.CorrelationID, a.Response)
@@ -104,6 +99,9 @@ func (s *sender) chunk(buf *outBuffer, c *protocol.Chunk) error {
 	case c.Range != nil:
 		return s.fileRange(buf, c.Range)
 	case len(c.Bytes) <= copiedAlways:
+		if err := s.makeRoom(buf, len(c.Bytes)); err != nil {
+			return err
+		}
 		buf.b = append(buf.b, c.Bytes...)
 		return nil
 	default:
@@ -131,11 +129,9 @@ func (s *sender) fileRange(buf *outBuffer, r protocol.FileRange) error {
 
 func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
 	n := r.Len()
-	if n <= s.copied {
-		if len(buf.b)+n > bufferMax {
-			if err := s.flush(buf); err != nil {
-				return err
-			}
+	if s.copies(n) {
+		if err := s.makeRoom(buf, n); err != nil {
+			return err
 		}
 		return buf.read(r, 0, n)
 	}
@@ -154,6 +150,38 @@ func (s *sender) fileRangeBytes(buf *outBuffer, r protocol.FileRange) error {
 		}
 	}
 	return nil
+}
+
+// copies reports whether a range of n bytes is copied.
+func (s *sender) copies(n int) bool {
+	if n <= copiedAlways || n > copiedMax || s.copier {
+		return n <= copiedMax
+	}
+	select {
+	case copiers <- struct{}{}:
+		s.copier = true
+	default:
+	}
+	return s.copier
+}
+
+func (s *sender) endCopying() {
+	if s.copier {
+		<-copiers
+		s.copier = false
+	}
+}
+
+// makeRoom sends what is gathered if n bytes more would be too much.
+func (s *sender) makeRoom(buf *outBuffer, n int) error {
+	most := gatheredAlways
+	if s.copier {
+		most = gatheredMax
+	}
+	if len(buf.b)+n <= most {
+		return nil
+	}
+	return s.flush(buf)
 }
 
 // read appends n bytes of a range.

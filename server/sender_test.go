@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -233,5 +234,39 @@ func TestCopiesAreBounded(t *testing.T) {
 	}
 	if ask() != 0 && runtime.GOOS == "linux" {
 		t.Error("one answer more is copied")
+	}
+}
+
+// What an answer gathers before it is sent is bounded, and more so for those that copy no large ranges.
+func TestGatheredBytesAreBounded(t *testing.T) {
+	f, _ := randomFile(t, copiedMax)
+	var released, read atomic.Int32
+	for _, test := range []struct{ size, most int }{{copiedAlways, gatheredAlways}, {copiedMax, gatheredMax}} {
+		client, nc := net.Pipe()
+		go io.Copy(io.Discard, client) // ends with the connection
+		var s sender
+		var progress transfer
+		s.init(nc, &progress)
+		buf := &outBuffer{}
+		most := 0
+		for range 20 {
+			for _, c := range []protocol.Chunk{
+				{Bytes: make([]byte, copiedAlways)},
+				{Range: &fileRange{f: f, n: test.size, currentFor: 99, released: &released, read: &read}},
+			} {
+				if err := s.chunk(buf, &c); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, len(buf.b))
+			}
+		}
+		s.endCopying()
+		nc.Close()
+		if most > test.most || most < test.size {
+			t.Errorf("ranges of %d: %d bytes were gathered", test.size, most)
+		}
+	}
+	if n := len(copiers); n != 0 {
+		t.Errorf("%d answers are still copied", n)
 	}
 }

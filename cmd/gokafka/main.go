@@ -58,12 +58,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "gokafka", version)
 		return 0
 	}
+	coalesceTimers() // before a file is read, which may be a pipe
 	c, err := configuration(a)
 	if err != nil {
 		fmt.Fprintf(stderr, "gokafka: %v\n", err)
 		return 1
 	}
-	coalesceTimers()
 	logger := newLogger(os.Stderr)
 	if err := serve(c, logger); err != nil {
 		logger.Error().Err(err).Msg("gokafka stops because of an error")

@@ -15,9 +15,16 @@ import (
 // which parallel syncs to disk did not show. No timer of a broker needs to be finer.
 const timerSlack = 4 * time.Millisecond
 
+// startedAnew is set in the environment of a process that was started in its own place. It is so once only, whatever became of the slack:
+// kernels ignore it for real-time tasks, and sandboxes need not keep it.
+const startedAnew = "GOKAFKA_STARTED_ANEW"
+
 // coalesceTimers sets the slack. A thread has it from the thread that started it, and the monitor runs before main does, so the
 // program is started once more in its place; the slack outlives that (prctl(2)). Without it the broker works as well, only dearer.
 func coalesceTimers() {
+	if os.Getenv(startedAnew) != "" {
+		return
+	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
@@ -28,5 +35,5 @@ func coalesceTimers() {
 	if err != nil || unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) != nil {
 		return
 	}
-	_ = unix.Exec(program, os.Args, os.Environ()) // returns only when it could not
+	_ = unix.Exec(program, os.Args, append(os.Environ(), startedAnew+"=1")) // returns only when it could not
 }
