@@ -59,7 +59,8 @@ func (s settings) startTrio(name, part string) (*trio, error) {
 
 func (c *trio) start(id int32) (clusterBroker, error) {
 	properties := map[string]string{"broker.id": fmt.Sprint(id), "zookeeper.connect": c.zookeeper.Addr + "/bench", "min.insync.replicas": "2",
-		"zookeeper.session.timeout.ms": fmt.Sprint(session.Milliseconds()), "auto.leader.rebalance.enable": "false", "group.initial.rebalance.delay.ms": "0"}
+		"zookeeper.session.timeout.ms": fmt.Sprint(session.Milliseconds()), "auto.leader.rebalance.enable": "false", "group.initial.rebalance.delay.ms": "0",
+		"log.retention.check.interval.ms": "5000"}
 	dir := filepath.Join(c.dir, fmt.Sprint("broker-", id))
 	addr, err := process.FreeAddr()
 	if err != nil {
@@ -125,7 +126,7 @@ func (c *trio) client(ids []int32, opts ...kgo.Opt) (*kgo.Client, error) {
 
 // create makes a topic with three replicas of each partition, led by one broker or, if that is 0, by all in turn; it returns when all
 // replicas are in sync.
-func (c *trio) create(topic string, partitions, leader int32) error {
+func (c *trio) create(topic string, partitions, leader int32, configs ...kmsg.CreateTopicsRequestTopicConfig) error {
 	cl, err := c.client(nil)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (c *trio) create(topic string, partitions, leader int32) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = 300_000
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = topic, -1, -1
+	t.Topic, t.NumPartitions, t.ReplicationFactor, t.Configs = topic, -1, -1, configs
 	for p := range partitions {
 		first := leader - 1
 		if leader == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -28,21 +29,67 @@ func (l load) andMore() load {
 	return l
 }
 
-var sent = regexp.MustCompile(`records sent, [0-9.]+ records/sec \(([0-9.]+) MB/sec\)`)
+var sent = regexp.MustCompile(`(\d+) records sent, ([0-9.]+) records/sec \(([0-9.]+) MB/sec\)`)
 
 // produce runs Apache's producer-perf-test and returns MiB per second, as it says in its last line.
 func (l load) produce(addr string) (float64, error) {
+	windows, err := l.windows(addr)
+	if err != nil {
+		return 0, err
+	}
+	return windows[len(windows)-1].rate, nil
+}
+
+// produceWarm returns also the rate at which the later half of the records was sent. The producer's just-in-time compiler is at work for its first
+// twenty seconds and takes as much of two processors as its two threads do.
+func (l load) produceWarm(addr string) (whole, late float64, err error) {
+	windows, err := l.windows(addr)
+	if err != nil {
+		return 0, 0, err
+	}
+	last := len(windows) - 1
+	return windows[last].rate, lateRate(windows[:last], l.count/2), nil
+}
+
+// window is a line of producer-perf-test: one for each five seconds, then one for the whole run.
+type window struct {
+	count int64
+	rate  float64 // MiB/s
+}
+
+// lateRate is the rate of the windows behind the first count records.
+func lateRate(windows []window, count int64) float64 {
+	var records, time float64
+	for _, w := range windows {
+		if count > 0 {
+			count -= w.count
+			continue
+		}
+		records, time = records+float64(w.count), time+float64(w.count)/w.rate
+	}
+	return records / time
+}
+
+func (l load) windows(addr string) ([]window, error) {
 	out, err := apache.RunTool("", "producer-perf-test", "--topic", l.topic, "--num-records", strconv.FormatInt(l.count, 10), "--record-size", strconv.Itoa(l.record),
 		"--throughput", "-1", "--producer-props", "bootstrap.servers="+addr, "acks="+l.acks, "enable.idempotence=false", "batch.size=65536", "linger.ms=5",
 		"buffer.memory=134217728", "compression.type="+l.codec)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	all := sent.FindAllStringSubmatch(out, -1)
+	var all []window
+	for _, m := range sent.FindAllStringSubmatch(out, -1) {
+		count, errCount := strconv.ParseInt(m[1], 10, 64)
+		rate, errRate := strconv.ParseFloat(m[3], 64)
+		if err := errors.Join(errCount, errRate); err != nil {
+			return nil, err
+		}
+		all = append(all, window{count: count, rate: rate})
+	}
 	if len(all) == 0 {
-		return 0, fmt.Errorf("producer-perf-test printed %q", out)
+		return nil, fmt.Errorf("producer-perf-test printed %q", out)
 	}
-	return strconv.ParseFloat(all[len(all)-1][1], 64)
+	return all, nil
 }
 
 // consume runs Apache's consumer-perf-test and returns MiB per second of fetching, joining the group left out.
