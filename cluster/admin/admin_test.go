@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type world struct {
 	t     testing.TB
 	admin *Admin
 	store *metastore.Store
+	tree  metastore.Tree
 
 	mu      sync.Mutex
 	image   *cluster.Metadata
@@ -43,7 +45,8 @@ func newWorld(t testing.TB, brokers int, settings map[string]string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tree.Close() })
-	w := &world{t: t, store: metastore.New(tree.Connect()), image: cluster.NewMetadata("c"), changed: make(chan struct{})}
+	session := tree.Connect()
+	w := &world{t: t, store: metastore.New(session), tree: session, image: cluster.NewMetadata("c"), changed: make(chan struct{})}
 	ctx := context.Background()
 	if err := w.store.CreatePersistentPaths(ctx); err != nil {
 		t.Fatal(err)
@@ -216,6 +219,86 @@ func TestGrow(t *testing.T) {
 	w.admin.DeleteTopics(ctx, []string{"a"}, 0)
 	if errs := w.admin.CreatePartitions(ctx, []MorePartitions{{Topic: "a", Count: 9}}, 0, false); protocol.CodeOf(errs[0]) != kerr.InvalidTopicException.Code {
 		t.Errorf("of a topic being deleted: %v", errs)
+	}
+}
+
+// meddler is a tree in which something else happens right before the first write.
+type meddler struct {
+	metastore.Tree
+	meddle func()
+}
+
+func (m *meddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
+	if f := m.meddle; f != nil {
+		m.meddle = nil
+		f()
+	}
+	return m.Tree.Write(ctx, txns)
+}
+
+// What the controller notes down of a reassignment stays, and so does what another request has added.
+func TestGrowWhileTheTopicChanges(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(topic *metastore.Topic)
+		want   error
+	}{
+		"reassignment": {func(topic *metastore.Topic) {
+			topic.Partitions[0] = cluster.Assignment{Replicas: topic.Partitions[0].Replicas, Adding: []cluster.BrokerID{2}}
+		}, kerr.ReassignmentInProgress},
+		"growth": {func(topic *metastore.Topic) {
+			topic.Partitions[1], topic.Partitions[2] = topic.Partitions[0], topic.Partitions[0]
+		}, kerr.InvalidPartitions},
+		"configuration": {func(*metastore.Topic) {}, kerr.RequestTimedOut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 3, nil)
+			w.create("a")
+			ctx := context.Background()
+			var changed metastore.Topic
+			w.admin.Store = metastore.New(&meddler{w.tree, func() {
+				topic, err := w.store.Topic(ctx, "a", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.change(&topic)
+				if err := w.store.SetTopic(ctx, topic); err != nil {
+					t.Fatal(err)
+				}
+				changed = topic
+			}})
+			errs := w.admin.CreatePartitions(ctx, []MorePartitions{{Topic: "a", Count: 3}}, 0, false)
+			if protocol.CodeOf(errs[0]) != protocol.CodeOf(test.want) {
+				t.Errorf("answer %v, want %v", errs[0], test.want)
+			}
+			now, err := w.store.Topic(ctx, "a", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for p, a := range changed.Partitions {
+				if !reflect.DeepEqual(now.Partitions[p], a) {
+					t.Errorf("partition %d is %+v, was %+v", p, now.Partitions[p], a)
+				}
+			}
+		})
+	}
+}
+
+// repeater is a tree whose connection breaks after each write, so that it is made again.
+type repeater struct{ metastore.Tree }
+
+func (r repeater) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
+	if _, err := r.Tree.Write(ctx, txns); err != nil {
+		return nil, err
+	}
+	return r.Tree.Write(ctx, txns)
+}
+
+func TestGrowThatIsWrittenTwice(t *testing.T) {
+	w := newWorld(t, 3, nil)
+	w.create("a")
+	w.admin.Store = metastore.New(repeater{w.tree})
+	if errs := w.admin.CreatePartitions(context.Background(), []MorePartitions{{Topic: "a", Count: 5}}, 0, false); protocol.CodeOf(errs[0]) != kerr.RequestTimedOut.Code {
+		t.Errorf("answer %v, want that the leaders are missing", errs[0])
 	}
 }
 

@@ -53,8 +53,17 @@ func fill(errs []error, err error) []error {
 	return errs
 }
 
-// grow adds partitions to one topic, if there is room for as many, and tells how many.
+// grow adds partitions to one topic, if there is room for as many, and tells how many. When the topic changes meanwhile it is looked at anew:
+// Apache writes over what the controller has written of a reassignment in that moment.
 func (a *Admin) grow(ctx context.Context, want MorePartitions, brokers []candidate, room int, validateOnly bool) (n int, err error) {
+	for {
+		if n, err = a.tryGrow(ctx, want, brokers, room, validateOnly); !errors.Is(err, metastore.ErrBadVersion) {
+			return n, err
+		}
+	}
+}
+
+func (a *Admin) tryGrow(ctx context.Context, want MorePartitions, brokers []candidate, room int, validateOnly bool) (n int, err error) {
 	if marked, err := a.Store.TopicMarkedForDeletion(ctx, want.Topic); err != nil {
 		return 0, err
 	} else if marked {

@@ -1,6 +1,7 @@
 package metastore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -114,13 +115,20 @@ func (s *Store) createTopicOver(ctx context.Context, t Txn) error {
 	return err
 }
 
-// SetTopic replaces a topic's assignment whatever its version: how partitions are added.
+// SetTopic replaces a topic's assignment: how partitions are added. The node must have the topic's version, else ErrBadVersion; it may have what
+// is to be written, as it does when a try that nobody answered was made again.
 func (s *Store) SetTopic(ctx context.Context, t Topic) error {
-	_, err := s.write(ctx, Set(PathTopic(t.Name), encodeTopic(t), AnyVersion))
+	data := encodeTopic(t)
+	_, err := s.write(ctx, Set(PathTopic(t.Name), data, t.Version))
+	if errors.Is(err, ErrBadVersion) {
+		if now, errRead := s.read(ctx, Read{Path: PathTopic(t.Name)}); errRead == nil && bytes.Equal(now.Data, data) {
+			return nil
+		}
+	}
 	return err
 }
 
-// SetTopicFenced is SetTopic for the controller, which must still hold the claim. The node must have the topic's version, else ErrBadVersion.
+// SetTopicFenced is SetTopic for the controller, which must still hold the claim.
 func (s *Store) SetTopicFenced(ctx context.Context, c Claim, t Topic) error {
 	results, err := s.writeFenced(ctx, c, []Op{Set(PathTopic(t.Name), encodeTopic(t), t.Version)})
 	if err != nil {
