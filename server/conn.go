@@ -63,10 +63,27 @@ func (c *conn) serve() {
 	c.answers.drain()
 	c.cancel()
 	if c.server.isStopping() {
-		c.linger()
+		if c.answered() {
+			c.linger()
+		}
+		c.hangUp()
+	} else {
+		c.nc.Close()
+	}
+	c.logEnd(err)
+}
+
+// answered reports whether anything was ever sent on the connection.
+func (c *conn) answered() bool { return c.activity.out.bytes.Load() > 0 }
+
+// hangUp closes a connection because the server stops. Without an answer on it, it is reset: a client that connects to a broker in its last moment
+// tries again elsewhere then, whereas to franz-go the end of a stream in the place of a first answer means that the broker wants to know who
+// it is, and the records that it was to send fail.
+func (c *conn) hangUp() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && !c.answered() {
+		_ = tcp.SetLinger(0) // it fails where the connection is closed already
 	}
 	c.nc.Close()
-	c.logEnd(err)
 }
 
 // lingerMax is how long a connection stays open for the client to read its last answers.

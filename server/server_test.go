@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,31 @@ func TestShutdownDoesNotReset(t *testing.T) {
 	c.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A client that was never answered is not led to believe that it was refused; one that was hears the end of the stream.
+func TestShutdownResetsWhoWasNotAnswered(t *testing.T) {
+	s := newServer(t, Options{}, echo())
+	fresh, partial, known := s.dial(), s.dial(), s.dial()
+	if _, err := partial.Write([]byte{0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	known.send(metadata())
+	known.receive()
+	for len(s.conns.all()) < 3 {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // partial is waited for
+	defer cancel()
+	_ = s.Shutdown(ctx)
+	for name, c := range map[string]*client{"that sent nothing": fresh, "with half a request": partial} {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("client %s: %v, want a reset", name, err)
+		}
+	}
+	if _, err := known.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("client that was answered: %v, want the end", err)
 	}
 }
 
