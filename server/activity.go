@@ -58,7 +58,8 @@ func (t *transfer) overdue(now time.Time) bool {
 // activity is what a connection is doing, for the watcher to see.
 type activity struct {
 	in, out  transfer
-	idle     instant // since when the reader waits for a frame to begin
-	handling instant // since when the reader is in a handler
-	ended    instant // since when no more requests come, and only answers are owed
+	idle     instant     // since when the reader waits for a frame to begin
+	handling instant     // since when the reader is in a handler
+	ended    instant     // since when no more requests come, and only answers are owed
+	answered atomic.Bool // an answer was sent
 }

@@ -63,7 +63,7 @@ func (c *conn) serve() {
 	c.answers.drain()
 	c.cancel()
 	if c.server.isStopping() {
-		if c.answered() {
+		if c.activity.answered.Load() {
 			c.linger()
 		}
 		c.hangUp()
@@ -73,14 +73,11 @@ func (c *conn) serve() {
 	c.logEnd(err)
 }
 
-// answered reports whether anything was ever sent on the connection.
-func (c *conn) answered() bool { return c.activity.out.bytes.Load() > 0 }
-
 // hangUp closes a connection because the server stops. Without an answer on it, it is reset: a client that connects to a broker in its last moment
 // tries again elsewhere then, whereas to franz-go the end of a stream in the place of a first answer means that the broker wants to know who
 // it is, and the records that it was to send fail.
 func (c *conn) hangUp() {
-	if tcp, ok := c.nc.(*net.TCPConn); ok && !c.answered() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && !c.activity.answered.Load() {
 		_ = tcp.SetLinger(0) // it fails where the connection is closed already
 	}
 	c.nc.Close()
@@ -172,6 +169,9 @@ func (c *conn) send(x exchange) error {
 	n, err := c.out.answer(x.call, x.answer)
 	if err != nil {
 		return err
+	}
+	if n > 0 {
+		c.activity.answered.Store(true)
 	}
 	x.entry.counters.answered(n, time.Since(x.call.Received))
 	return nil

@@ -90,6 +90,9 @@ func TestShutdownResetsWhoWasNotAnswered(t *testing.T) {
 	for len(s.conns.all()) < 3 {
 		runtime.Gosched()
 	}
+	for _, c := range s.conns.all() {
+		c.activity.out.begin(time.Now()) // as when nothing of the next answer has been sent yet
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // partial is waited for
 	defer cancel()
 	_ = s.Shutdown(ctx)

@@ -128,7 +128,8 @@ func (s *Store) SetTopic(ctx context.Context, t Topic) error {
 	return err
 }
 
-// SetTopicFenced is SetTopic for the controller, which must still hold the claim.
+// SetTopicFenced replaces a topic's assignment for the controller, which must still hold the claim. The node must have the topic's version,
+// else ErrBadVersion.
 func (s *Store) SetTopicFenced(ctx context.Context, c Claim, t Topic) error {
 	results, err := s.writeFenced(ctx, c, []Op{Set(PathTopic(t.Name), encodeTopic(t), t.Version)})
 	if err != nil {

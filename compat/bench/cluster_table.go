@@ -35,8 +35,8 @@ Three gokafka brokers and three Apache %s brokers (ZooKeeper mode, the settings 
 one machine over loopback. For throughput, latency and transactions both clusters were up and took turns; for failovers one was started after the other.
 Every figure is the median of %d runs, for throughput after %d that warmed up, for latency and transactions after one. Topics have three replicas and min.insync.replicas=2; clients wait
 for acks=all. Throughput is that of Apache's kafka-producer-perf-test with %d MiB of 1 KiB records to six partitions, in batches of 64 KiB, of which retention keeps some 200 MB
-per partition; processor time is that of the three brokers together per GB of payload over the whole run, ZooKeeper and clients left out. Latencies are those of a franz-go client. The times of failovers leave out the %v
-for which ZooKeeper waits for a broker that was killed, as that is a setting. "make bench-cluster" renews this page; this run took %v.
+per partition; processor time is that of the three brokers together per GB of payload over the whole run, ZooKeeper and clients left out. Latencies are
+those of a franz-go client. The times of failovers leave out the %v for which ZooKeeper waits for a broker that was killed, as that is a setting. "make bench-cluster" renews this page; this run took %v.
 
 | | unit | Apache | gokafka | ratio |
 |---|---|--:|--:|--:|
@@ -44,7 +44,7 @@ for which ZooKeeper waits for a broker that was killed, as that is a setting. "m
 
 func (t *clusterTable) write(path string, s settings, took time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, throughputWarmUps, 2*s.size>>20, session, took.Round(time.Second))
+	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, throughputWarmUps, s.clusterSize()>>20, session, took.Round(time.Second))
 	for _, r := range t.rows {
 		if len(r.samples["apache"]) == 0 || len(r.samples["gokafka"]) == 0 {
 			continue // one of them failed, which the run has said

@@ -29,7 +29,7 @@ func (l load) andMore() load {
 	return l
 }
 
-var sent = regexp.MustCompile(`(\d+) records sent, ([0-9.]+) records/sec \(([0-9.]+) MB/sec\)`)
+var sent = regexp.MustCompile(`(\d+) records sent, [0-9.]+ records/sec \(([0-9.]+) MB/sec\)`)
 
 // produce runs Apache's producer-perf-test and returns MiB per second, as it says in its last line.
 func (l load) produce(addr string) (float64, error) {
@@ -57,7 +57,7 @@ type window struct {
 	rate  float64 // MiB/s
 }
 
-// lateRate is the rate of the windows behind the first count records.
+// lateRate is the rate of the windows behind the first count records; 0 if the run was too short to have any.
 func lateRate(windows []window, count int64) float64 {
 	var records, time float64
 	for _, w := range windows {
@@ -66,6 +66,9 @@ func lateRate(windows []window, count int64) float64 {
 			continue
 		}
 		records, time = records+float64(w.count), time+float64(w.count)/w.rate
+	}
+	if records == 0 {
+		return 0
 	}
 	return records / time
 }
@@ -80,7 +83,7 @@ func (l load) windows(addr string) ([]window, error) {
 	var all []window
 	for _, m := range sent.FindAllStringSubmatch(out, -1) {
 		count, errCount := strconv.ParseInt(m[1], 10, 64)
-		rate, errRate := strconv.ParseFloat(m[3], 64)
+		rate, errRate := strconv.ParseFloat(m[2], 64)
 		if err := errors.Join(errCount, errRate); err != nil {
 			return nil, err
 		}
