@@ -61,5 +61,5 @@ type activity struct {
 	idle     instant     // since when the reader waits for a frame to begin
 	handling instant     // since when the reader is in a handler
 	ended    instant     // since when no more requests come, and only answers are owed
-	answered atomic.Bool // an answer was sent
+	answered atomic.Bool // an answer was sent, other than to ApiVersions
 }

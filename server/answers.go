@@ -69,7 +69,7 @@ func (c *conn) writeLoop() {
 		if err := c.finishAndSend(x, failed); err != nil && !failed {
 			failed = true
 			c.cancel()
-			c.nc.Close()
+			c.close()
 			c.logEnd(err)
 		}
 	}

@@ -51,6 +51,22 @@ func newConn(s *Server, l *listener, nc net.Conn) *conn {
 	return c
 }
 
+// setAbrupt decides how the connection ends when the process is killed or the server stops: reset, or by the end of its stream. It is abrupt from
+// admit on and until the first answer after ApiVersions. A client that connects to a broker in its last moment tries again elsewhere when it is
+// reset, whereas to franz-go the end of a stream in that place means that the broker wants TLS or to know who it is, and the records that it was to
+// send fail.
+func setAbrupt(nc net.Conn, abrupt bool) {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	seconds := -1
+	if abrupt {
+		seconds = 0
+	}
+	_ = tcp.SetLinger(seconds) // it fails where the connection is closed already
+}
+
 // serve reads requests until the connection ends, and returns when every answer it owed is sent or dropped.
 func (c *conn) serve() {
 	err := c.readLoop()
@@ -66,20 +82,16 @@ func (c *conn) serve() {
 		if c.activity.answered.Load() {
 			c.linger()
 		}
-		c.hangUp()
+		c.nc.Close() // see setAbrupt
 	} else {
-		c.nc.Close()
+		c.close()
 	}
 	c.logEnd(err)
 }
 
-// hangUp closes a connection because the server stops. Without an answer on it, it is reset: a client that connects to a broker in its last moment
-// tries again elsewhere then, whereas to franz-go the end of a stream in the place of a first answer means that the broker wants to know who
-// it is, and the records that it was to send fail.
-func (c *conn) hangUp() {
-	if tcp, ok := c.nc.(*net.TCPConn); ok && !c.activity.answered.Load() {
-		_ = tcp.SetLinger(0) // it fails where the connection is closed already
-	}
+// close ends a connection for a reason of its own, and so by the end of its stream.
+func (c *conn) close() {
+	setAbrupt(c.nc, false)
 	c.nc.Close()
 }
 
@@ -170,8 +182,9 @@ func (c *conn) send(x exchange) error {
 	if err != nil {
 		return err
 	}
-	if n > 0 {
+	if n > 0 && !c.activity.answered.Load() && x.call.Key != keyAPIVersions {
 		c.activity.answered.Store(true)
+		setAbrupt(c.nc, false)
 	}
 	x.entry.counters.answered(n, time.Since(x.call.Received))
 	return nil

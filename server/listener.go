@@ -81,6 +81,7 @@ func (s *Server) acceptFailed(l *listener, err error, pause time.Duration) bool 
 
 // admit makes a new connection wait for its place, or closes it. It reports false when the server stops.
 func (s *Server) admit(l *listener, nc *net.TCPConn) bool {
+	setAbrupt(nc, true)
 	if !s.sleep(s.admission.arrive(l.Name, time.Now())) {
 		nc.Close()
 		return false
@@ -116,6 +117,7 @@ func (s *Server) noteFull(l *listener) {
 
 func (s *Server) refuse(l *listener, nc net.Conn, ip netip.Addr, err error) {
 	s.counters.refused.Add(1) // before the peer can see it
+	setAbrupt(nc, false)
 	nc.Close()
 	if s.noise.allow(ip, time.Now()) {
 		s.logger.Warn().Err(err).Stringer("peer", ip).Str("listener", l.Name).Msg("connection refused")

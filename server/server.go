@@ -156,7 +156,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancel()
 	s.budget.Close()
 	for _, c := range s.conns.all() {
-		c.hangUp()
+		c.nc.Close() // see setAbrupt
 	}
 	s.serving.Wait()
 	return err
@@ -173,7 +173,7 @@ func (s *Server) drain(ctx context.Context) error {
 		}
 		for _, c := range conns {
 			if c.activity.idle.isSet() && c.answers.owed() == 0 {
-				c.hangUp()
+				c.nc.Close() // see setAbrupt
 			}
 		}
 		select {

@@ -80,23 +80,22 @@ func TestShutdownDoesNotReset(t *testing.T) {
 
 // A client that was never answered is not led to believe that it was refused; one that was hears the end of the stream.
 func TestShutdownResetsWhoWasNotAnswered(t *testing.T) {
-	s := newServer(t, Options{}, echo())
-	fresh, partial, known := s.dial(), s.dial(), s.dial()
+	s := newServer(t, Options{}, apiVersions(), echo())
+	fresh, partial, asked, known := s.dial(), s.dial(), s.dial(), s.dial()
 	if _, err := partial.Write([]byte{0, 0}); err != nil {
 		t.Fatal(err)
 	}
+	asked.send(kmsg.NewPtrApiVersionsRequest())
+	asked.receive()
 	known.send(metadata())
 	known.receive()
-	for len(s.conns.all()) < 3 {
+	for len(s.conns.all()) < 4 {
 		runtime.Gosched()
-	}
-	for _, c := range s.conns.all() {
-		c.activity.out.begin(time.Now()) // as when nothing of the next answer has been sent yet
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // partial is waited for
 	defer cancel()
 	_ = s.Shutdown(ctx)
-	for name, c := range map[string]*client{"that sent nothing": fresh, "with half a request": partial} {
+	for name, c := range map[string]*client{"that sent nothing": fresh, "with half a request": partial, "that asked for versions": asked} {
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("client %s: %v, want a reset", name, err)
 		}

@@ -39,13 +39,13 @@ func (c *conn) watch(now time.Time, idleMax time.Duration) {
 	switch {
 	case c.activity.in.overdue(now):
 		c.warn("connection closed: its request does not come to an end", nil)
-		c.nc.Close()
+		c.close()
 	case c.activity.out.overdue(now):
 		c.warn("connection closed: it does not read its answer", nil)
 		c.cancel()
-		c.nc.Close()
+		c.close()
 	case idleMax > 0 && c.activity.idle.age(now) > idleMax && c.answers.owed() == 0:
-		c.nc.Close()
+		c.close()
 	case c.activity.ended.age(now) > goneGrace:
 		c.cancel()
 	case c.activity.handling.age(now) > goneCheckAfter:
@@ -69,6 +69,6 @@ func (s *Server) closeExcess(conns []*conn, n int) {
 		return int(b.activity.idle.age(now) - a.activity.idle.age(now))
 	})
 	for _, c := range conns[:min(n, len(conns))] {
-		c.nc.Close()
+		c.close()
 	}
 }

@@ -3,7 +3,6 @@ package mixed
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"gokafka/compat"
 	"gokafka/compat/load"
@@ -19,7 +18,7 @@ func TestJoining(t *testing.T) {
 		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
 			c := Start(t, nil, kinds...)
 			c.Create("load", everywhere...)
-			l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond)
+			l := c.Load("load")
 			g := c.Consume("load", "g", 3)
 			for _, id := range c.IDs() {
 				c.Exercise("t", id)

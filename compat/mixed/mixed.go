@@ -389,5 +389,12 @@ func (c *Cluster) SameLogs(topic string) {
 	}
 }
 
+// Load begins to produce to a topic, a record in a millisecond. It puts up with what a broker of Apache's does that is killed in the moment in which
+// somebody connects: the stream ends, which franz-go takes for refused credentials if nothing says otherwise.
+func (c *Cluster) Load(topic string, opts ...kgo.Opt) *load.Load {
+	c.t.Helper()
+	return load.StartPaced(c.t, c.Addrs(), topic, time.Millisecond, append(opts, kgo.AlwaysRetryEOF())...)
+}
+
 // smallBatches fit into small segments however many records have waited.
 var smallBatches = kgo.ProducerBatchMaxBytes(5000)

@@ -3,7 +3,6 @@ package mixed
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"gokafka/compat/load"
 )
@@ -26,7 +25,7 @@ func olderBrokers(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %v", tt.protocol, tt.kinds), func(t *testing.T) {
 			c := Start(t, map[string]string{"inter.broker.protocol.version": tt.protocol}, tt.kinds...)
 			c.Create("load", everywhere...)
-			l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond)
+			l := c.Load("load")
 			g := c.Consume("load", "g", 2)
 			for _, id := range c.IDs() {
 				c.Exercise("t", id)

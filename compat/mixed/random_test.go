@@ -37,7 +37,7 @@ func randomSequence(t *testing.T) {
 	random.Shuffle(3, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	s := &sequence{Cluster: Start(t, map[string]string{"log.segment.bytes": "100000"}, kinds...), random: random}
 	s.Create("load", everywhere...)
-	l := load.StartPaced(t, s.Addrs(), "load", time.Millisecond, smallBatches)
+	l := s.Load("load", smallBatches)
 	g := s.Consume("load", "g", 3)
 	for step := range *steps {
 		s.step(step)

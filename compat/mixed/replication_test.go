@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,7 +15,7 @@ import (
 func isrShrinksAndGrows(t *testing.T) {
 	c := Start(t, map[string]string{"replica.lag.time.max.ms": "1500", "zookeeper.session.timeout.ms": "20000"}, Apache, Gokafka, Apache)
 	c.Create("t", everywhere...)
-	l := load.StartPaced(t, c.Addrs(), "t", time.Millisecond)
+	l := c.Load("t")
 	c.AwaitInSync("t")
 	for _, id := range []int32{2, 3} {
 		others := c.others(id)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"gokafka/compat"
 	"gokafka/compat/load"
@@ -21,7 +20,7 @@ func TestRollingReplacement(t *testing.T) {
 	}
 	c := Start(t, map[string]string{"log.segment.bytes": "10000", "log.index.interval.bytes": "500"}, Apache, Apache, Apache)
 	c.Create("load", everywhere...)
-	l := load.StartPaced(t, c.Addrs(), "load", time.Millisecond, smallBatches)
+	l := c.Load("load", smallBatches)
 	g := c.Consume("load", "g", 3)
 	c.awaitSegments("load-*")
 	for range rounds {
