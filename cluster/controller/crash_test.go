@@ -207,11 +207,11 @@ func (s *stage) checkNodes() {
 	ctx := s.t.Context()
 	marked, err := s.admin.TopicsMarkedForDeletion(ctx, nil)
 	s.must(err)
-	asked, err := s.admin.Reassignments(ctx, nil)
+	asked, _, err := s.admin.Reassignments(ctx, nil)
 	s.must(err)
 	elections, election, err := s.admin.PreferredElection(ctx, nil)
 	s.must(err)
-	if len(marked)+len(asked) > 0 || election {
+	if len(marked)+len(asked) > 0 || election != 0 {
 		s.t.Errorf("left behind: deletions %v, reassignments %v, elections %v", marked, asked, elections)
 	}
 }

@@ -125,31 +125,19 @@ func preferred(p *partition) cluster.BrokerID {
 	return p.assignment.Replicas[0]
 }
 
-// electionNodeChanged looks at /admin/preferred_replica_election, by which old tools ask. Only a new node is a request.
-func (t *term) electionNodeChanged(ctx context.Context, e metastore.EventType) error {
-	if e == metastore.NodeDataChanged {
-		_, _, err := t.readElectionNode(ctx)
-		return err
-	}
-	return t.electByNode(ctx)
-}
-
-func (t *term) readElectionNode(ctx context.Context) (tps []protocol.TopicPartition, asked bool, err error) {
-	tps, asked, err = t.store.PreferredElection(ctx, t.watcher)
+// electByNode does what /admin/preferred_replica_election asks, by which old tools ask, and removes it, whatever came of it. Only a new node is
+// a request. Where there was none it removes none: a tool may ask again any time.
+func (t *term) electByNode(ctx context.Context) error {
+	tps, id, err := t.store.PreferredElection(ctx, t.watcher)
 	if errors.Is(err, metastore.ErrUnreadable) {
 		t.logger.Warn().Err(err).Msg("ignoring preferred election node")
-		return nil, true, nil
-	}
-	return tps, asked, err
-}
-
-// electByNode does what the node asks and removes it, whatever came of it. Where there was none it removes none: a tool may ask again any
-// time.
-func (t *term) electByNode(ctx context.Context) error {
-	tps, asked, err := t.readElectionNode(ctx)
-	if err != nil || !asked {
+	} else if err != nil {
 		return err
 	}
+	if id == 0 || id == t.election {
+		return nil
+	}
+	t.election = id
 	results, err := t.electLeaders(ctx, tps, electPreferred)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type writeMeddler struct {
 	path string
 	skip int    // so many times nothing happens
 	do   func() // nil when it was done
+	late bool   // it is done after the write
 }
 
 func (m *writeMeddler) Write(ctx context.Context, txns []metastore.Txn) ([]metastore.TxnResult, error) {
@@ -27,7 +28,11 @@ func (m *writeMeddler) Write(ctx context.Context, txns []metastore.Txn) ([]metas
 			if m.skip--; m.skip < 0 {
 				do := m.do
 				m.do = nil
-				do()
+				if m.late {
+					defer do()
+				} else {
+					do()
+				}
 			}
 		}
 	}
@@ -140,6 +145,30 @@ func TestElectionAskedAgain(t *testing.T) {
 			synctest.Wait()
 		}
 		want := []string{"alpha-0{L73 reps[73,74]}", "alpha-1{L73 reps[73,74]}"}
+		if got := s.summary("alpha"); !slices.Equal(got, want) {
+			t.Fatalf("%q, want %q", got, want)
+		}
+		s.checkNodes()
+	})
+}
+
+// TestReassignmentAskedAgain has a tool ask for a second reassignment by node as soon as the first one's node is gone, when the controller has yet to
+// hear that it changed the first itself.
+func TestReassignmentAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		session := s.tree.Connect()
+		m := &writeMeddler{Tree: session, kind: metastore.OpDelete, path: metastore.PathReassignPartitions, late: true}
+		s.registerOver(m, session, 71, true, DefaultConfig())
+		s.play("broker 73 74 75", "topic alpha 0:[73,74] 1:[73,74] 2:[73,74]")
+		ask := func(partitions string) {
+			s.run([]string{"put", metastore.PathReassignPartitions, `{"version":1,"partitions":[` + partitions + `]}`})
+		}
+		m.do = func() { ask(`{"topic":"alpha","partition":2,"replicas":[74,73]}`) }
+		ask(`{"topic":"alpha","partition":0,"replicas":[74,73]},{"topic":"alpha","partition":1,"replicas":[74,73]}`)
+		synctest.Wait()
+		want := []string{"alpha-0{L73 reps[74,73]}", "alpha-1{L73 reps[74,73]}", "alpha-2{L73 reps[74,73]}"}
 		if got := s.summary("alpha"); !slices.Equal(got, want) {
 			t.Fatalf("%q, want %q", got, want)
 		}

@@ -420,24 +420,21 @@ func (t *term) logReassignment(p *partition, err error) {
 	}
 }
 
-// reassignmentNodeChanged looks at /admin/reassign_partitions, by which tools before KIP-455 ask. Only a new node is a request: other
-// changes are the controller's own.
-func (t *term) reassignmentNodeChanged(ctx context.Context, e metastore.EventType) error {
-	if e == metastore.NodeDataChanged {
-		_, err := t.readReassignmentNode(ctx, t.watcher)
-		return err
-	}
+// reassignmentNodeChanged looks at /admin/reassign_partitions, by which tools before KIP-455 ask.
+func (t *term) reassignmentNodeChanged(ctx context.Context) error {
 	_, err := t.reassignByNode(ctx)
 	return err
 }
 
-// reassignByNode begins what the node asks, and removes from it what cannot be done. It returns the partitions that were begun. The brokers
-// need not be alive, as in Apache; what no partition can have is refused, where Apache gives a partition no replicas and deletes all it had.
+// reassignByNode begins what the node asks, and removes from it what cannot be done. It returns the partitions that were begun. Only a new
+// node is a request: changes are the controller's own. The brokers need not be alive, as in Apache; what no partition can have is refused,
+// where Apache gives a partition no replicas and deletes all it had.
 func (t *term) reassignByNode(ctx context.Context) (set[protocol.TopicPartition], error) {
-	asked, err := t.readReassignmentNode(ctx, t.watcher)
-	if err != nil {
+	asked, id, err := t.readReassignmentNode(ctx, t.watcher)
+	if err != nil || id == 0 || id == t.reassignment {
 		return nil, err
 	}
+	t.reassignment = id
 	begun, failed := set[protocol.TopicPartition]{}, set[protocol.TopicPartition]{}
 	for _, tp := range sortedNames(maps.Keys(asked)) {
 		p := t.state.partition(tp)
@@ -469,18 +466,18 @@ func (t *term) reassignByNode(ctx context.Context) (set[protocol.TopicPartition]
 }
 
 // readReassignmentNode reads the node; what cannot be read asks for nothing, and stays.
-func (t *term) readReassignmentNode(ctx context.Context, w *metastore.Watcher) (map[protocol.TopicPartition][]cluster.BrokerID, error) {
-	asked, err := t.store.Reassignments(ctx, w)
+func (t *term) readReassignmentNode(ctx context.Context, w *metastore.Watcher) (map[protocol.TopicPartition][]cluster.BrokerID, metastore.RequestID, error) {
+	asked, id, err := t.store.Reassignments(ctx, w)
 	if errors.Is(err, metastore.ErrUnreadable) {
 		t.logger.Warn().Err(err).Msg("ignoring reassignment node")
-		return nil, nil
+		return nil, id, nil
 	}
-	return asked, err
+	return asked, id, err
 }
 
 // editReassignmentNode removes partitions from the node, and the node with the last.
 func (t *term) editReassignmentNode(ctx context.Context, remove func(protocol.TopicPartition, []cluster.BrokerID) bool) error {
-	asked, err := t.readReassignmentNode(ctx, nil)
+	asked, _, err := t.readReassignmentNode(ctx, nil)
 	if err != nil || len(asked) == 0 {
 		return err
 	}

@@ -20,6 +20,8 @@ type term struct {
 	config  Config
 	watcher *metastore.Watcher
 	balance *time.Timer // nil without auto.leader.rebalance.enable
+
+	reassignment, election metastore.RequestID // the last that were begun by node
 }
 
 func newTerm(c *Controller, claim metastore.Claim) *term {
@@ -143,9 +145,9 @@ func (t *term) eventOf(e metastore.Event) event {
 	case metastore.PathISRChanges:
 		return event{"ISR change", t.isrsChanged}
 	case metastore.PathReassignPartitions:
-		return event{"reassignment node", func(ctx context.Context) error { return t.reassignmentNodeChanged(ctx, e.Type) }}
+		return event{"reassignment node", t.reassignmentNodeChanged}
 	case metastore.PathPreferredElection:
-		return event{"preferred election node", func(ctx context.Context) error { return t.electionNodeChanged(ctx, e.Type) }}
+		return event{"preferred election node", t.electByNode}
 	}
 	if id, ok := metastore.BrokerOf(e.Path); ok && e.Type == metastore.NodeDataChanged {
 		return event{"broker modification", func(ctx context.Context) error { return t.brokerModified(ctx, id) }}

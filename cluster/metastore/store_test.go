@@ -281,8 +281,8 @@ func TestRequestNodes(t *testing.T) {
 	s := newStore(t, tree)
 	claim := ok[metastore.Claim](t)(s.ClaimController(t.Context(), 1))
 	w := metastore.NewWatcher()
-	if m, err := s.Reassignments(t.Context(), w); err != nil || len(m) > 0 {
-		t.Fatal(m, err)
+	if m, id, err := s.Reassignments(t.Context(), w); err != nil || len(m) > 0 || id != 0 {
+		t.Fatal(m, id, err)
 	}
 	want := map[protocol.TopicPartition][]cluster.BrokerID{alpha0: {3, 1}}
 	if err := s.SetReassignments(t.Context(), claim, want); err != nil {
@@ -291,18 +291,19 @@ func TestRequestNodes(t *testing.T) {
 	if got := w.Take(); !slices.Equal(got, []metastore.Event{{Type: metastore.NodeCreated, Path: metastore.PathReassignPartitions}}) {
 		t.Fatal(got)
 	}
-	if got, err := s.Reassignments(t.Context(), nil); err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatal(got, err)
+	got, first, err := s.Reassignments(t.Context(), nil)
+	if err != nil || !reflect.DeepEqual(got, want) || first == 0 {
+		t.Fatal(got, first, err)
 	}
 	if err := s.SetReassignments(t.Context(), claim, nil); err != nil {
 		t.Fatal(err)
 	}
 	write(t, tree, metastore.Create(metastore.PathReassignPartitions, []byte("{nonsense"), metastore.Persistent))
-	if _, err := s.Reassignments(t.Context(), nil); !errors.Is(err, metastore.ErrUnreadable) {
-		t.Fatal(err)
+	if _, id, err := s.Reassignments(t.Context(), nil); !errors.Is(err, metastore.ErrUnreadable) || id <= first {
+		t.Fatal(id, err)
 	}
 	write(t, tree, metastore.Create(metastore.PathPreferredElection, []byte(`{"version":1,"partitions":[{"topic":"alpha","partition":0}]}`), metastore.Persistent))
-	if got, asked, err := s.PreferredElection(t.Context(), nil); err != nil || !asked || !slices.Equal(got, []protocol.TopicPartition{alpha0}) {
+	if got, id, err := s.PreferredElection(t.Context(), nil); err != nil || id <= first || !slices.Equal(got, []protocol.TopicPartition{alpha0}) {
 		t.Fatal(got, err)
 	}
 }

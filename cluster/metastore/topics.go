@@ -304,18 +304,22 @@ func (s *Store) UnmarkTopics(ctx context.Context, c Claim, names []string) error
 	return s.deleteFenced(ctx, c, paths)
 }
 
+// RequestID tells one node by which a tool asks something of the controller from the next at the same path: it is the transaction that made
+// the node. Zero: there is no node.
+type RequestID int64
+
 // Reassignments reads /admin/reassign_partitions and watches for its creation: the replicas that each partition listed there is to have. It
 // is empty without the node. Bad JSON is ErrUnreadable.
-func (s *Store) Reassignments(ctx context.Context, w *Watcher) (map[protocol.TopicPartition][]cluster.BrokerID, error) {
-	data, _, err := s.requestNode(ctx, PathReassignPartitions, w)
+func (s *Store) Reassignments(ctx context.Context, w *Watcher) (map[protocol.TopicPartition][]cluster.BrokerID, RequestID, error) {
+	data, id, err := s.requestNode(ctx, PathReassignPartitions, w)
 	if err != nil || len(data) == 0 {
-		return nil, err
+		return nil, id, err
 	}
 	m, err := decodeReassignments(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+		return nil, id, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return m, nil
+	return m, id, nil
 }
 
 // SetReassignments replaces what is left of /admin/reassign_partitions; nothing left removes the node.
@@ -334,17 +338,18 @@ func (s *Store) SetReassignments(ctx context.Context, c Claim, m map[protocol.To
 	return results[0].Err
 }
 
-// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead, and
-// whether the node is there. Bad JSON is ErrUnreadable.
-func (s *Store) PreferredElection(ctx context.Context, w *Watcher) (tps []protocol.TopicPartition, asked bool, err error) {
-	data, asked, err := s.requestNode(ctx, PathPreferredElection, w)
+// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead. Bad
+// JSON is ErrUnreadable.
+func (s *Store) PreferredElection(ctx context.Context, w *Watcher) ([]protocol.TopicPartition, RequestID, error) {
+	data, id, err := s.requestNode(ctx, PathPreferredElection, w)
 	if err != nil || len(data) == 0 {
-		return nil, asked, err
+		return nil, id, err
 	}
-	if tps, err = decodePartitions(PathPreferredElection, data); err != nil {
-		return nil, true, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	tps, err := decodePartitions(PathPreferredElection, data)
+	if err != nil {
+		return nil, id, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return tps, true, nil
+	return tps, id, nil
 }
 
 // DeletePreferredElection removes the node, so that the next request can be made.
@@ -353,17 +358,17 @@ func (s *Store) DeletePreferredElection(ctx context.Context, c Claim) error {
 }
 
 // requestNode reads a node by which a tool asks something of the controller, if it is there, and arms the watch for its creation.
-func (s *Store) requestNode(ctx context.Context, path string, w *Watcher) (data []byte, found bool, err error) {
+func (s *Store) requestNode(ctx context.Context, path string, w *Watcher) ([]byte, RequestID, error) {
 	if w != nil {
 		if _, err := s.read(ctx, Read{Kind: ReadExists, Path: path, Watch: w}); err != nil && !errors.Is(err, ErrNoNode) {
-			return nil, false, err
+			return nil, 0, err
 		}
 	}
 	r, err := s.read(ctx, Read{Path: path})
 	if errors.Is(err, ErrNoNode) {
-		return nil, false, nil
+		return nil, 0, nil
 	}
-	return r.Data, err == nil, err
+	return r.Data, RequestID(r.Stat.Czxid), err
 }
 
 // Notice is one node of a directory by which brokers tell the controller something.
