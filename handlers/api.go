@@ -37,8 +37,13 @@ type Answer struct {
 	Reply    *protocol.Reply
 }
 
-// Wait finishes a two-stage request: it blocks until the answer is known. The connection's writer calls it, in request order.
-type Wait func(ctx context.Context) (Answer, error)
+// Wait finishes a two-stage request. The connection's writer runs it, in request order.
+type Wait interface {
+	// Known reports whether the answer is known, so that Await does not block. Once it is it stays so.
+	Known() bool
+	// Await blocks until the answer is known.
+	Await(ctx context.Context) (Answer, error)
+}
 
 // API is one entry of the table: a key, the versions that are handled, and how.
 //

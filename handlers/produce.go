@@ -33,6 +33,7 @@ import (
 type appender interface {
 	leaderHints
 	Append(tp protocol.TopicPartition, records []byte, acks int16, o log.AppendOptions) (replica.Appended, error)
+	Acked(acks []replica.Ack) bool
 	AwaitAcks(ctx context.Context, deadline time.Time, acks []replica.Ack)
 }
 
@@ -54,10 +55,10 @@ var (
 
 func produce(a appender, v txnVerifier) API {
 	return onTwoStage(0, 11, func(ctx context.Context, c *Call, r *kmsg.ProduceRequest) (Answer, Wait, error) {
-		p := production{appender: a, call: c, request: r, response: r.ResponseKind().(*kmsg.ProduceResponse)}
+		p := &production{appender: a, call: c, request: r, response: r.ResponseKind().(*kmsg.ProduceResponse)}
 		p.refused = p.refusal()
 		if p.producer != protocol.NoProducerID && p.refused == nil {
-			p.verified = verifyTxn(ctx, v, &p)
+			p.verified = verifyTxn(ctx, v, p)
 		}
 		p.run()
 		if r.Acks == replica.AcksNone {
@@ -66,26 +67,24 @@ func produce(a appender, v txnVerifier) API {
 		if len(p.acks) == 0 {
 			return p.answer(), nil, nil
 		}
-		deadline := c.Received.Add(time.Duration(r.TimeoutMillis) * time.Millisecond)
-		return Answer{}, func(ctx context.Context) (Answer, error) {
-			p.await(ctx, deadline)
-			return p.answer(), nil
-		}, nil
+		p.deadline = c.Received.Add(time.Duration(r.TimeoutMillis) * time.Millisecond)
+		return Answer{}, p, nil
 	})
 }
 
-// production is one Produce request on its way.
+// production is one Produce request on its way. It implements Wait, once it is appended, for what is not committed yet.
 type production struct {
 	appender appender
 	call     *Call
 	request  *kmsg.ProduceRequest
 	response *kmsg.ProduceResponse
 
-	acks    []replica.Ack // of partitions that are appended and not committed yet
-	waiting []*kmsg.ProduceResponseTopicPartition
-	hints   hints
-	refused error // what all partitions are refused with
-	failure error // acks=0: the first error of a partition
+	acks     []replica.Ack // of partitions that are appended and not committed yet
+	waiting  []*kmsg.ProduceResponseTopicPartition
+	deadline time.Time // until which they are waited for
+	hints    hints
+	refused  error // what all partitions are refused with
+	failure  error // acks=0: the first error of a partition
 
 	producer int64 // of transactional records; protocol.NoProducerID if there are none
 	epoch    int16
@@ -287,13 +286,18 @@ func recordErrors(invalid []log.RecordError) []kmsg.ProduceResponseTopicPartitio
 
 // await blocks until the acks are in, and fills in what became of them. The offsets stay in the answer of a failure: the
 // records do stay in the log.
-func (p *production) await(ctx context.Context, deadline time.Time) {
-	p.appender.AwaitAcks(ctx, deadline, p.acks)
+// Known implements Wait.
+func (p *production) Known() bool { return p.appender.Acked(p.acks) }
+
+// Await implements Wait.
+func (p *production) Await(ctx context.Context) (Answer, error) {
+	p.appender.AwaitAcks(ctx, p.deadline, p.acks)
 	for i, a := range p.acks {
 		if a.Err != nil {
 			p.fail(a.TopicPartition, p.waiting[i], a.Err)
 		}
 	}
+	return p.answer(), nil
 }
 
 func (p *production) answer() Answer {

@@ -90,7 +90,7 @@ func (b *recordBroker) produce(r *kmsg.ProduceRequest) (*kmsg.ProduceResponse, e
 	call.Received = time.Now()
 	answer, wait, err := produce(b.Manager, &b.transactions).Begin(b.t.Context(), &call, r)
 	if err == nil && wait != nil {
-		answer, err = wait(b.t.Context())
+		answer, err = wait.Await(b.t.Context())
 	}
 	if answer.Response == nil {
 		return nil, err

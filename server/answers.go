@@ -1,6 +1,10 @@
 package server
 
-import "sync"
+import (
+	"sync"
+
+	"gokafka/handlers"
+)
 
 // pendingMax is how many answers a connection may owe before no more of its requests are read.
 const pendingMax = 16
@@ -61,6 +65,18 @@ func (a *answers) owed() int {
 	return a.pending
 }
 
+// known reports whether the oldest answer in the queue waits for nothing. It is for the writer, who alone takes it from there.
+func (a *answers) known() bool {
+	a.mu.Lock()
+	some := len(a.queue) > 0
+	var wait handlers.Wait
+	if some {
+		wait = a.queue[0].wait
+	}
+	a.mu.Unlock()
+	return some && (wait == nil || wait.Known())
+}
+
 // writeLoop sends what is owed. Once an answer fails the rest is finished without being sent, since what waits has to let go
 // of what it holds.
 func (c *conn) writeLoop() {
@@ -68,6 +84,7 @@ func (c *conn) writeLoop() {
 	for x, ok := c.answers.next(true); ok; x, ok = c.answers.next(false) {
 		if err := c.finishAndSend(x, failed); err != nil && !failed {
 			failed = true
+			_ = c.out.sendHeld()
 			c.cancel()
 			c.close()
 			c.logEnd(err)
@@ -75,6 +92,8 @@ func (c *conn) writeLoop() {
 	}
 }
 
+// finishAndSend holds the answer back if the next one is known: a follower's fetch commits several batches of a producer at a time, and their
+// answers then take one write, and one waking of the client.
 func (c *conn) finishAndSend(x exchange, failed bool) error {
 	if err := c.finish(&x); err != nil {
 		x.entry.counters.failures.Add(1)
@@ -85,7 +104,7 @@ func (c *conn) finishAndSend(x exchange, failed bool) error {
 		x.release()
 		return nil
 	}
-	return c.send(x)
+	return c.send(x, c.answers.known())
 }
 
 // finish runs a request's second stage, if it has one.
@@ -94,7 +113,7 @@ func (c *conn) finish(x *exchange) (err error) {
 		return nil
 	}
 	defer recovered(&err)
-	x.answer, err = x.wait(c.ctx)
+	x.answer, err = x.wait.Await(c.ctx)
 	x.wait = nil
 	return err
 }

@@ -114,7 +114,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}), req)
 	})
 	b.Run("two stages", func(b *testing.B) {
-		wait := func(context.Context) (handlers.Answer, error) { return answer, nil }
+		wait := waitFunc(func(context.Context) (handlers.Answer, error) { return answer, nil })
 		benchmarkRoundTrip(b, toy(0, 11, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
 			return handlers.Answer{}, wait, nil
 		}), &small)

@@ -25,14 +25,14 @@ func TestChurn(t *testing.T) {
 		toy(0, 11, func(_ context.Context, _ *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {
 			done := make(chan struct{})
 			go close(done)
-			return handlers.Answer{}, func(ctx context.Context) (handlers.Answer, error) {
+			return handlers.Answer{}, waitFunc(func(ctx context.Context) (handlers.Answer, error) {
 				select {
 				case <-done:
 					return handlers.Answer{Response: req.ResponseKind()}, nil
 				case <-ctx.Done():
 					return handlers.Answer{}, ctx.Err()
 				}
-			}, nil
+			}), nil
 		}),
 		toy(1, 17, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
 			made.Add(1)

@@ -171,14 +171,14 @@ func (c *conn) handle(frame []byte) error {
 	if c.answers.push(c, x) {
 		return nil
 	}
-	return c.send(x)
+	return c.send(x, false)
 }
 
-// send writes an answer, if there is one, and releases it.
-func (c *conn) send(x exchange) error {
+// send writes an answer, if there is one, and releases it. It may hold it if there is more to send at once.
+func (c *conn) send(x exchange, more bool) error {
 	defer x.release()
 	x.entry.countErrors(x.answer)
-	n, err := c.out.answer(x.call, x.answer)
+	n, err := c.out.answer(x.call, x.answer, more)
 	if err != nil {
 		return err
 	}

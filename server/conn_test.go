@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,44 @@ func TestAnswersLeaveInRequestOrder(t *testing.T) {
 		if id, _ := c.receive(); id != 7 {
 			t.Errorf("answer to %d, want 7", id)
 		}
+	})
+}
+
+// What becomes known together leaves in one write; what is known does not wait for what is not, nor go down with what fails.
+func TestKnownAnswersLeaveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := newProduceWaits()
+		s := newPipeServer(t, echo(), waits.api())
+		c := s.pipe()
+		go c.send(produce(), produce(), metadata(), produce(), produce(), produce())
+		synctest.Wait()
+		var begun []*produceWait
+		for len(waits.begun) > 0 {
+			begun = append(begun, <-waits.begun)
+		}
+		write := func() (ids []int32) { // a pipe's read sees one write at most
+			b := make([]byte, 1<<10)
+			n, err := c.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for b = b[:n]; len(b) > 0; b = b[4+binary.BigEndian.Uint32(b):] {
+				ids = append(ids, int32(binary.BigEndian.Uint32(b[4:])))
+			}
+			return ids
+		}
+		begun[1].release <- nil
+		begun[0].release <- nil
+		if got, want := write(), []int32{1, 2, 3}; !slices.Equal(got, want) {
+			t.Errorf("answers in the first write: %v, want %v", got, want)
+		}
+		begun[4].release <- io.ErrClosedPipe
+		begun[3].release <- nil
+		begun[2].release <- nil
+		if got, want := write(), []int32{4, 5}; !slices.Equal(got, want) {
+			t.Errorf("answers in the second write: %v, want %v", got, want)
+		}
+		c.closed()
 	})
 }
 
@@ -123,10 +162,10 @@ func TestHandlerErrorsCloseOneConnection(t *testing.T) {
 			panic(boom)
 		}), "boom"},
 		{"error in the second stage", toy(0, 11, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
-			return handlers.Answer{}, func(context.Context) (handlers.Answer, error) { return handlers.Answer{}, boom }, nil
+			return handlers.Answer{}, waitFunc(func(context.Context) (handlers.Answer, error) { return handlers.Answer{}, boom }), nil
 		}), "boom"},
 		{"panic in the second stage", toy(0, 11, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
-			return handlers.Answer{}, func(context.Context) (handlers.Answer, error) { panic(boom) }, nil
+			return handlers.Answer{}, waitFunc(func(context.Context) (handlers.Answer, error) { panic(boom) }), nil
 		}), "boom"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,8 +6,8 @@
 // One goroutine reads a connection's requests and runs their handlers: a request that waits is a goroutine that blocks. As in
 // Apache Kafka a connection's requests begin one after the other and are answered in that order. Unlike there, a two-stage
 // request (produce with acks=all) lets the next one begin while it waits. Its answer is then finished by a second
-// goroutine, which lives as long as answers are pending. Sixteen may be; then nothing more is read. An idle connection
-// is one goroutine and a buffer of 2 KiB.
+// goroutine, which lives as long as answers are pending; what becomes known together leaves together. Sixteen may be pending;
+// then nothing more is read. An idle connection is one goroutine and a buffer of 2 KiB.
 //
 // A connection that ends, for whatever reason but a failed write or a forced shutdown, sends the answers that it owes first.
 // So a client may send requests, shut down its side, and read the answers.

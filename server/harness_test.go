@@ -191,28 +191,39 @@ func echo() handlers.API {
 	})
 }
 
+// waitFunc is a second stage of which nothing is known before.
+type waitFunc func(context.Context) (handlers.Answer, error)
+
+func (w waitFunc) Known() bool                                        { return false }
+func (w waitFunc) Await(ctx context.Context) (handlers.Answer, error) { return w(ctx) }
+
 // produceWaits is Produce in two stages: it hands the second one to the test and waits for what the test says.
 type produceWaits struct{ begun chan *produceWait }
 
 type produceWait struct {
 	call    *handlers.Call
+	answer  kmsg.Response
 	release chan error
+}
+
+func (w *produceWait) Known() bool { return len(w.release) > 0 }
+
+func (w *produceWait) Await(ctx context.Context) (handlers.Answer, error) {
+	select {
+	case err := <-w.release:
+		return handlers.Answer{Response: w.answer}, err
+	case <-ctx.Done():
+		return handlers.Answer{}, ctx.Err()
+	}
 }
 
 func newProduceWaits() *produceWaits { return &produceWaits{begun: make(chan *produceWait, 10_000)} }
 
 func (p *produceWaits) api() handlers.API {
 	return toy(0, 11, func(_ context.Context, c *handlers.Call, req kmsg.Request) (handlers.Answer, handlers.Wait, error) {
-		w := &produceWait{call: c, release: make(chan error, 1)}
+		w := &produceWait{call: c, answer: req.ResponseKind(), release: make(chan error, 1)}
 		p.begun <- w
-		return handlers.Answer{}, func(ctx context.Context) (handlers.Answer, error) {
-			select {
-			case err := <-w.release:
-				return handlers.Answer{Response: req.ResponseKind()}, err
-			case <-ctx.Done():
-				return handlers.Answer{}, ctx.Err()
-			}
-		}, nil
+		return handlers.Answer{}, w, nil
 	})
 }
 

@@ -28,6 +28,8 @@ const (
 	// writeMax is how much one write moves where the system tells of nothing until all is written, so that progress shows: at the
 	// lowest rate it takes half of the grace.
 	writeMax = 64 << 10
+	// heldMax is how much of answers is held for the next one.
+	heldMax = 16 << 10
 	// bufferKept is the largest buffer that is used again.
 	bufferKept = 1 << 20
 )
@@ -41,7 +43,8 @@ type sender struct {
 	nc       net.Conn
 	socket   socket // the descriptor's own way, where there is one
 	progress *transfer
-	copier   bool // whether the answer in hand is one of copiers
+	copier   bool       // whether the answer in hand is one of copiers
+	held     *outBuffer // answers that go out with the next one; nil: none
 }
 
 func (s *sender) init(nc net.Conn, progress *transfer) {
@@ -64,21 +67,47 @@ func (o *outBuffer) release() {
 // copiers are the answers that copy large ranges.
 var copiers = make(chan struct{}, copiersMax)
 
-// answer writes an answer and returns the number of bytes; an empty one is none.
-func (s *sender) answer(call *handlers.Call, a handlers.Answer) (int, error) {
-	if a.Response == nil && a.Reply == nil {
+// answer writes an answer and returns the number of bytes; an empty one is none. If another follows at once (more), a small one is held for it.
+func (s *sender) answer(call *handlers.Call, a handlers.Answer, more bool) (int, error) {
+	switch {
+	case a.Reply != nil:
+		if err := s.sendHeld(); err != nil {
+			return 0, err
+		}
+		buf := outBuffers.Get().(*outBuffer)
+		defer buf.release()
+		s.progress.begin(time.Now())
+		defer s.progress.end()
+		defer s.endCopying()
+		return s.reply(buf, call, a.Reply)
+	case a.Response == nil && more:
 		return 0, nil
+	case a.Response == nil:
+		return 0, s.sendHeld()
 	}
-	buf := outBuffers.Get().(*outBuffer)
+	if s.held == nil {
+		s.held = outBuffers.Get().(*outBuffer)
+	}
+	before := len(s.held.b)
+	s.held.b = protocol.AppendResponse(s.held.b, call.CorrelationID, a.Response)
+	n := len(s.held.b) - before
+	if more && len(s.held.b) <= heldMax {
+		return n, nil
+	}
+	return n, s.sendHeld()
+}
+
+// sendHeld sends what is held, if anything is.
+func (s *sender) sendHeld() error {
+	buf := s.held
+	if buf == nil {
+		return nil
+	}
+	s.held = nil
 	defer buf.release()
 	s.progress.begin(time.Now())
 	defer s.progress.end()
-	if a.Reply != nil {
-		defer s.endCopying()
-		return s.reply(buf, call, a.Reply)
-	}
-	buf.b = protocol.AppendResponse(buf.b, call.CorrelationID, a.Response)
-	return len(buf.b), s.write(buf.b)
+	return s.write(buf.b)
 }
 
 // reply writes chunks: what is small or in memory already goes through one buffer, long ranges go from file to socket.

@@ -33,6 +33,19 @@ func (a Appended) Ack(tp protocol.TopicPartition) Ack {
 	return Ack{TopicPartition: tp, Required: a.LastOffset + 1, LeaderEpoch: a.LeaderEpoch}
 }
 
+// Acked reports whether AwaitAcks would return without waiting.
+func (m *Manager) Acked(acks []Ack) bool {
+	for i := range acks {
+		a := &acks[i]
+		if p, err := m.online(a.TopicPartition); err == nil {
+			if done, _ := p.acked(a.LeaderEpoch, a.Required); !done {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // AwaitAcks blocks until each append is committed or lost. Err says which: nil, ErrNotLeader, ErrNotEnoughReplicasAfterAppend,
 // or ErrTimedOut at the deadline, when ctx is done and when the broker closes. The records stay in any case.
 func (m *Manager) AwaitAcks(ctx context.Context, deadline time.Time, acks []Ack) {

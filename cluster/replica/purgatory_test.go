@@ -186,6 +186,41 @@ func TestAcksGoOnWithALowerMinISR(t *testing.T) {
 	})
 }
 
+// Acked tells beforehand whether AwaitAcks would wait: not when all is committed, nor when the leader is another.
+func TestAcked(t *testing.T) {
+	b := newBroker(t)
+	b.live(1, 2)
+	b.lead(5, 1, 2)
+	a, err := b.produce(1, AcksAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := a.Ack(tp0)
+	if a, err = b.produce(1, AcksAll); err != nil {
+		t.Fatal(err)
+	}
+	second := a.Ack(tp0)
+	check := func(when string, wantFirst, wantBoth bool) {
+		t.Helper()
+		if got, both := b.Acked([]Ack{first}), b.Acked([]Ack{first, second}); got != wantFirst || both != wantBoth {
+			t.Errorf("%s: the first %v, both %v", when, got, both)
+		}
+	}
+	check("before the follower came", false, false)
+	b.follow(2, first.Required)
+	check("when it has the first", true, false)
+	deposed := led(6, 6, ids(1, 2), ids(1, 2))
+	deposed.Leader = 2
+	if err := b.tell(deposed); err != nil {
+		t.Fatal(err)
+	}
+	check("when it leads", true, true)
+	elsewhere := Ack{TopicPartition: protocol.TopicPartition{Topic: "none"}}
+	if !b.Acked([]Ack{elsewhere}) {
+		t.Error("a partition that is not here is waited for")
+	}
+}
+
 // Case 16: records that were committed count as not safe enough when the ISR shrank before the producer was told.
 func TestISRShrinksAfterTheAppend(t *testing.T) {
 	b := newBroker(t)
