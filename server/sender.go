@@ -29,7 +29,7 @@ const (
 	// lowest rate it takes half of the grace.
 	writeMax = 64 << 10
 	// heldMax is how much of answers is held for the next one.
-	heldMax = 16 << 10
+	heldMax = 2 << 10
 	// bufferKept is the largest buffer that is used again.
 	bufferKept = 1 << 20
 )
