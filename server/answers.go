@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"sync"
 
 	"gokafka/handlers"
@@ -66,7 +67,7 @@ func (a *answers) owed() int {
 }
 
 // known reports whether the oldest answer in the queue waits for nothing. It is for the writer, who alone takes it from there.
-func (a *answers) known() bool {
+func (a *answers) known() (known bool, err error) {
 	a.mu.Lock()
 	some := len(a.queue) > 0
 	var wait handlers.Wait
@@ -74,7 +75,11 @@ func (a *answers) known() bool {
 		wait = a.queue[0].wait
 	}
 	a.mu.Unlock()
-	return some && (wait == nil || wait.Known())
+	if wait == nil {
+		return some, nil
+	}
+	defer recovered(&err)
+	return wait.Known(), nil
 }
 
 // writeLoop sends what is owed. Once an answer fails the rest is finished without being sent, since what waits has to let go
@@ -104,7 +109,8 @@ func (c *conn) finishAndSend(x exchange, failed bool) error {
 		x.release()
 		return nil
 	}
-	return c.send(x, c.answers.known())
+	more, err := c.answers.known()
+	return errors.Join(c.send(x, more), err)
 }
 
 // finish runs a request's second stage, if it has one.

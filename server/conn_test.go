@@ -83,6 +83,36 @@ func TestKnownAnswersLeaveTogether(t *testing.T) {
 	})
 }
 
+// unsure panics when it is asked beforehand.
+type unsure struct{ handlers.Wait }
+
+func (unsure) Known() bool { panic("unsure") }
+
+func TestPanicOfWhatIsAskedBeforehand(t *testing.T) {
+	waits := newProduceWaits()
+	s := newServer(t, Options{}, echo(), waits.api(), toy(1, 17, func(context.Context, *handlers.Call, kmsg.Request) (handlers.Answer, handlers.Wait, error) {
+		return handlers.Answer{}, unsure{waitFunc(func(context.Context) (handlers.Answer, error) { return handlers.Answer{}, nil })}, nil
+	}))
+	c := s.dial()
+	c.send(produce(), fetch())
+	first := <-waits.begun
+	for s.conns.all()[0].answers.owed() < 2 {
+		runtime.Gosched()
+	}
+	first.release <- nil
+	if id, _ := c.receive(); id != 1 {
+		t.Errorf("answer to %d, want 1", id)
+	}
+	c.closed()
+	s.awaitConnections(0)
+	other := s.dial()
+	other.send(metadata())
+	other.receive()
+	if n := s.logs.count(); n != 1 || !strings.Contains(s.logs.String(), "unsure") {
+		t.Errorf("logged %q", s.logs)
+	}
+}
+
 func TestRequestsAreNotReadBeyondPendingMax(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waits := newProduceWaits()
