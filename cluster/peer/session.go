@@ -20,10 +20,16 @@ import (
 type session struct {
 	id, epoch int32
 	byID      bool // topics are named by ids; that is fixed for the life of a session
-	held      map[protocol.TopicPartition]replica.FetchAsk
+	held      map[protocol.TopicPartition]*held
 	names     map[protocol.TopicID]string // of the topics that are held
-	asked     map[protocol.TopicPartition]struct{}
-	topics    map[string]int // index in the request being made
+	requests  int64                       // so many were made
+	topics    map[string]int              // index in the request being made
+}
+
+// held is a partition as the leader knows it.
+type held struct {
+	ask     replica.FetchAsk
+	request int64 // the last that it was wanted in
 }
 
 // lost is called when it is not known whether the leader has seen the last request.
@@ -36,27 +42,28 @@ func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, partition
 		s.lost()
 	}
 	if s.epoch == 0 || s.held == nil {
-		s.held, s.names = map[protocol.TopicPartition]replica.FetchAsk{}, map[protocol.TopicID]string{}
-		s.asked, s.topics = map[protocol.TopicPartition]struct{}{}, map[string]int{}
+		s.held, s.names, s.topics = map[protocol.TopicPartition]*held{}, map[protocol.TopicID]string{}, map[string]int{}
 	}
 	req.SessionID, req.SessionEpoch = s.id, s.epoch
-	clear(s.asked)
 	clear(s.topics)
+	s.requests++
 	for i := range asks {
 		a := &asks[i]
-		s.asked[a.TopicPartition] = struct{}{}
-		held, known := s.held[a.TopicPartition]
-		if known && held == *a {
+		h := s.held[a.TopicPartition]
+		if h == nil {
+			h = &held{}
+			s.held[a.TopicPartition] = h
+		} else if h.ask == *a {
+			h.request = s.requests
 			continue
+		} else if h.ask.TopicID != a.TopicID {
+			s.forget(req, &h.ask)
 		}
-		if known && held.TopicID != a.TopicID {
-			s.forget(req, &held)
-		}
-		s.held[a.TopicPartition] = *a
+		h.ask, h.request = *a, s.requests
 		s.names[a.TopicID] = a.Topic
 		s.add(req, a, partitionBytesMax)
 	}
-	s.forgetOthers(req)
+	s.forgetOthers(req, len(asks))
 }
 
 func (s *session) add(req *kmsg.FetchRequest, a *replica.FetchAsk, partitionBytesMax int32) {
@@ -74,14 +81,14 @@ func (s *session) add(req *kmsg.FetchRequest, a *replica.FetchAsk, partitionByte
 	req.Topics[at].Partitions = append(req.Topics[at].Partitions, p)
 }
 
-// forgetOthers tells the leader which partitions are not wanted any more, or not for now.
-func (s *session) forgetOthers(req *kmsg.FetchRequest) {
-	if len(s.held) == len(s.asked) {
+// forgetOthers tells the leader which partitions are not wanted any more, or not for now. So many are wanted.
+func (s *session) forgetOthers(req *kmsg.FetchRequest, wanted int) {
+	if len(s.held) == wanted {
 		return
 	}
-	for tp, held := range s.held {
-		if _, ok := s.asked[tp]; !ok {
-			s.forget(req, &held)
+	for tp, h := range s.held {
+		if h.request != s.requests {
+			s.forget(req, &h.ask)
 			delete(s.held, tp)
 		}
 	}

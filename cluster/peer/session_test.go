@@ -121,3 +121,20 @@ func TestRefusedSessionIsAnError(t *testing.T) {
 		t.Errorf("again %v, error %v", again, err)
 	}
 }
+
+// BenchmarkSession is a request about a thousand partitions of which one has changed.
+func BenchmarkSession(b *testing.B) {
+	var asks []replica.FetchAsk
+	for i := range 1000 {
+		asks = append(asks, ask("a", 1, int32(i), 0))
+	}
+	s := session{}
+	s.id, s.epoch, s.byID = 1, 1, true
+	b.ReportAllocs()
+	for b.Loop() {
+		asks[500].Offset++
+		req := kmsg.NewPtrFetchRequest()
+		req.Version = 17
+		s.ask(req, asks, 1<<20)
+	}
+}

@@ -278,20 +278,19 @@ func (x *fetcher) fetch() bool {
 		return true
 	}
 	x.reached()
-	asked := make(map[protocol.TopicPartition]*FetchAsk, len(asks))
-	for i := range asks {
-		asked[asks[i].TopicPartition] = &asks[i]
-	}
 	for i := range answers {
-		if ask := asked[answers[i].TopicPartition]; ask != nil {
-			x.fetched(ask, &answers[i])
-		}
+		x.fetched(asks, &answers[i])
 	}
 	return true
 }
 
-func (x *fetcher) fetched(ask *FetchAsk, a *LeaderAnswer) {
+func (x *fetcher) fetched(asks []FetchAsk, a *LeaderAnswer) {
 	x.mu.Lock()
+	ask := x.core.askOf(asks, a.TopicPartition)
+	if ask == nil {
+		x.mu.Unlock()
+		return
+	}
 	h := x.historyLocked(ask)
 	if h == nil {
 		x.mu.Unlock()

@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"cmp"
+	"container/list"
 	"errors"
 	"slices"
 	"time"
@@ -23,7 +23,8 @@ import (
 type fetcherCore struct {
 	backoff time.Duration // replica.fetch.backoff.ms
 	states  map[protocol.TopicPartition]*fetchState
-	turn    int64 // grows; orders the partitions so that all get their share of the limits
+	order   *list.List // of the states: who comes first is asked for first, so that all get their share of the limits
+	buf     []FetchAsk // of the last asks
 	// askEpochs makes partitions ask for the end of their last epoch before they fetch, for leaders that do not tell
 	// divergence in answers to fetches (before Kafka 2.7).
 	askEpochs bool
@@ -43,7 +44,8 @@ type fetchState struct {
 	caughtUp     bool // the last answer left nothing to fetch
 	delayedUntil time.Time
 	patience     time.Duration // how long it was left alone last, for a leader that does not know yet that it leads; 0: it was not
-	turn         int64
+	place        *list.Element // in the order
+	asked        int           // its index among the last asks that it was in
 }
 
 // history is what the core asks of the follower's own log.
@@ -84,7 +86,7 @@ type order struct {
 }
 
 func newFetcherCore(backoff time.Duration, askEpochs bool) fetcherCore {
-	return fetcherCore{backoff: backoff, askEpochs: askEpochs, states: map[protocol.TopicPartition]*fetchState{}}
+	return fetcherCore{backoff: backoff, askEpochs: askEpochs, states: map[protocol.TopicPartition]*fetchState{}, order: list.New()}
 }
 
 // follow begins with a partition, or begins anew. The same leader epoch as before changes nothing.
@@ -94,39 +96,52 @@ func (c *fetcherCore) follow(tp protocol.TopicPartition, epoch cluster.LeaderEpo
 	}
 	last := h.LatestEpoch()
 	s := &fetchState{TopicPartition: tp, offset: offset, epoch: epoch, lastEpoch: last, truncating: c.askEpochs || last == cluster.NoEpoch}
-	c.states[tp] = s
-	c.toEnd(s)
+	c.unfollow(tp)
+	c.states[tp], s.place = s, c.order.PushBack(s)
 }
 
-func (c *fetcherCore) unfollow(tp protocol.TopicPartition) { delete(c.states, tp) }
-
-func (c *fetcherCore) toEnd(s *fetchState) {
-	c.turn++
-	s.turn = c.turn
+func (c *fetcherCore) unfollow(tp protocol.TopicPartition) {
+	if s := c.states[tp]; s != nil {
+		c.order.Remove(s.place)
+		delete(c.states, tp)
+	}
 }
 
-// fetches lists what to fetch now; questions lists the partitions whose last epoch's end is to be asked for. Both in turn.
+func (c *fetcherCore) toEnd(s *fetchState) { c.order.MoveToBack(s.place) }
+
+// fetches lists what to fetch now; questions lists the partitions whose last epoch's end is to be asked for. Both in turn, and valid until one
+// of the two is called again.
 func (c *fetcherCore) fetches(now time.Time) []FetchAsk   { return c.asks(now, false) }
 func (c *fetcherCore) questions(now time.Time) []FetchAsk { return c.asks(now, true) }
 
 func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
-	var chosen []*fetchState
 	c.held = false
-	for _, s := range c.states {
+	c.buf = c.buf[:0]
+	for e := c.order.Front(); e != nil; e = e.Next() {
+		s := e.Value.(*fetchState)
 		switch {
 		case !s.ready(now) || s.truncating != truncating:
 		case !truncating && !s.caughtUp && c.throttled != nil && c.throttled(s.TopicPartition):
 			c.held = true
 		default:
-			chosen = append(chosen, s)
+			s.asked = len(c.buf)
+			c.buf = append(c.buf, FetchAsk{TopicPartition: s.TopicPartition, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch})
 		}
 	}
-	slices.SortFunc(chosen, func(a, b *fetchState) int { return cmp.Compare(a.turn, b.turn) })
-	asks := make([]FetchAsk, len(chosen))
-	for i, s := range chosen {
-		asks[i] = FetchAsk{TopicPartition: s.TopicPartition, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch}
+	return c.buf
+}
+
+// askOf finds what was asked of a partition; nil if nothing was.
+func (c *fetcherCore) askOf(asks []FetchAsk, tp protocol.TopicPartition) *FetchAsk {
+	if s := c.states[tp]; s != nil && s.asked < len(asks) && asks[s.asked].TopicPartition == tp {
+		return &asks[s.asked]
 	}
-	return asks
+	for i := range asks { // it was followed anew meanwhile
+		if asks[i].TopicPartition == tp {
+			return &asks[i]
+		}
+	}
+	return nil
 }
 
 func (s *fetchState) ready(now time.Time) bool { return !s.failed && !now.Before(s.delayedUntil) }
