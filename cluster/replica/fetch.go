@@ -202,6 +202,10 @@ func (p *Partition) readView(v *View, f *FetchParams, q *FetchPartition, bytesMa
 			return r, nil
 		}
 	}
+	if f.Bound == log.ToLogEnd && q.Offset == o.End.Offset { // as of most of a follower's partitions
+		r.start = o.End
+		return r, nil
+	}
 	return r, r.read(l, f.Bound, q.Offset, bytesMax, minOneBatch)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -274,4 +275,30 @@ func TestConsumerIsSentToItsRack(t *testing.T) {
 		t.Errorf("in the leader's rack: %+v", r1)
 	}
 	r1.Release()
+}
+
+// BenchmarkLeaderRound reads for a follower of a thousand partitions that has everything.
+func BenchmarkLeaderRound(b *testing.B) {
+	m := newBroker(b)
+	m.live(1, 2)
+	var states []*cluster.PartitionState
+	var parts []FetchPartition
+	for i := range int32(1000) {
+		s := led(5, 5, ids(1, 2), ids(1, 2))
+		s.Partition = i
+		states = append(states, s)
+		parts = append(parts, FetchPartition{TopicPartition: s.TopicPartition, LeaderEpoch: 5, LastFetchedEpoch: cluster.NoEpoch, BytesMax: 1 << 20})
+	}
+	if err := m.tell(states...); err != nil {
+		b.Fatal(err)
+	}
+	f := &FetchParams{ReplicaID: 2, BrokerEpoch: -1, Bound: log.ToLogEnd, LeaderOnly: true, BytesMin: 1, BytesMax: 10 << 20}
+	var results []FetchResult
+	b.ReportAllocs()
+	for b.Loop() {
+		results = m.Fetch(b.Context(), f, parts, results[:0])
+	}
+	if slices.ContainsFunc(results, func(r FetchResult) bool { return r.Err != nil || r.HighWatermark != 0 }) {
+		b.Error("an answer is not what it should be")
+	}
 }
