@@ -284,12 +284,11 @@ func recordErrors(invalid []log.RecordError) []kmsg.ProduceResponseTopicPartitio
 	return out
 }
 
-// await blocks until the acks are in, and fills in what became of them. The offsets stay in the answer of a failure: the
-// records do stay in the log.
 // Known implements Wait.
 func (p *production) Known() bool { return p.appender.Acked(p.acks) }
 
-// Await implements Wait.
+// Await implements Wait: it blocks until the acks are in, and fills in what became of them. The offsets stay in the answer of a
+// failure: the records do stay in the log.
 func (p *production) Await(ctx context.Context) (Answer, error) {
 	p.appender.AwaitAcks(ctx, p.deadline, p.acks)
 	for i, a := range p.acks {

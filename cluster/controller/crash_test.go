@@ -211,7 +211,7 @@ func (s *stage) checkNodes() {
 	s.must(err)
 	elections, election, err := s.admin.PreferredElection(ctx, nil)
 	s.must(err)
-	if len(marked)+len(asked) > 0 || election != 0 {
+	if len(marked)+len(asked) > 0 || election {
 		s.t.Errorf("left behind: deletions %v, reassignments %v, elections %v", marked, asked, elections)
 	}
 }

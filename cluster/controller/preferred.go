@@ -125,19 +125,18 @@ func preferred(p *partition) cluster.BrokerID {
 	return p.assignment.Replicas[0]
 }
 
-// electByNode does what /admin/preferred_replica_election asks, by which old tools ask, and removes it, whatever came of it. Only a new node is
-// a request. Where there was none it removes none: a tool may ask again any time.
+// electByNode does what /admin/preferred_replica_election asks, by which old tools ask, and removes it, whatever came of it. Where there was
+// none it removes none: a tool may ask again any time.
 func (t *term) electByNode(ctx context.Context) error {
-	tps, id, err := t.store.PreferredElection(ctx, t.watcher)
+	tps, asked, err := t.store.PreferredElection(ctx, t.watcher)
 	if errors.Is(err, metastore.ErrUnreadable) {
 		t.logger.Warn().Err(err).Msg("ignoring preferred election node")
 	} else if err != nil {
 		return err
 	}
-	if id == 0 || id == t.election {
+	if !asked {
 		return nil
 	}
-	t.election = id
 	results, err := t.electLeaders(ctx, tps, electPreferred)
 	if err != nil {
 		return err

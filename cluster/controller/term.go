@@ -21,7 +21,7 @@ type term struct {
 	watcher *metastore.Watcher
 	balance *time.Timer // nil without auto.leader.rebalance.enable
 
-	reassignment, election metastore.RequestID // the last that were begun by node
+	reassignment metastore.RequestID // the last that was begun by node
 }
 
 func newTerm(c *Controller, claim metastore.Claim) *term {

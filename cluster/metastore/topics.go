@@ -304,8 +304,8 @@ func (s *Store) UnmarkTopics(ctx context.Context, c Claim, names []string) error
 	return s.deleteFenced(ctx, c, paths)
 }
 
-// RequestID tells one node by which a tool asks something of the controller from the next at the same path: it is the transaction that made
-// the node. Zero: there is no node.
+// RequestID tells a node by which a tool asks something of the controller from the next one at the same path: it is the transaction that
+// made the node. Zero: there is no node.
 type RequestID int64
 
 // Reassignments reads /admin/reassign_partitions and watches for its creation: the replicas that each partition listed there is to have. It
@@ -338,18 +338,17 @@ func (s *Store) SetReassignments(ctx context.Context, c Claim, m map[protocol.To
 	return results[0].Err
 }
 
-// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead. Bad
-// JSON is ErrUnreadable.
-func (s *Store) PreferredElection(ctx context.Context, w *Watcher) ([]protocol.TopicPartition, RequestID, error) {
+// PreferredElection reads /admin/preferred_replica_election and watches for its creation: the partitions whose first replica is to lead, and
+// whether the node is there. Bad JSON is ErrUnreadable.
+func (s *Store) PreferredElection(ctx context.Context, w *Watcher) (tps []protocol.TopicPartition, asked bool, err error) {
 	data, id, err := s.requestNode(ctx, PathPreferredElection, w)
 	if err != nil || len(data) == 0 {
-		return nil, id, err
+		return nil, id != 0, err
 	}
-	tps, err := decodePartitions(PathPreferredElection, data)
-	if err != nil {
-		return nil, id, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	if tps, err = decodePartitions(PathPreferredElection, data); err != nil {
+		return nil, true, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	return tps, id, nil
+	return tps, true, nil
 }
 
 // DeletePreferredElection removes the node, so that the next request can be made.

@@ -58,13 +58,16 @@ func (m *Manager) AwaitAcks(ctx context.Context, deadline time.Time, acks []Ack)
 			continue
 		}
 		a.Err = ErrTimedOut // unless something else becomes of it
-		waits = append(waits, newOffsetWait(p, &p.watchers.acks, a.Required, func() bool {
+		over := func() bool {
 			done, err := p.acked(a.LeaderEpoch, a.Required)
 			if done {
 				a.Err = err
 			}
 			return done
-		}))
+		}
+		if !over() {
+			waits = append(waits, newOffsetWait(p, &p.watchers.acks, a.Required, over))
+		}
 	}
 	m.awaitOffsets(ctx, deadline, waits)
 }

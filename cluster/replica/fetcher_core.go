@@ -131,15 +131,10 @@ func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
 	return c.buf
 }
 
-// askOf finds what was asked of a partition; nil if nothing was.
+// askOf finds what was last asked of a partition; nil if nothing was, or if it is followed anew since.
 func (c *fetcherCore) askOf(asks []FetchAsk, tp protocol.TopicPartition) *FetchAsk {
 	if s := c.states[tp]; s != nil && s.asked < len(asks) && asks[s.asked].TopicPartition == tp {
 		return &asks[s.asked]
-	}
-	for i := range asks { // it was followed anew meanwhile
-		if asks[i].TopicPartition == tp {
-			return &asks[i]
-		}
 	}
 	return nil
 }

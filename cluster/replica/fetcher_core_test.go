@@ -323,6 +323,31 @@ func TestPartitionsTakeTurns(t *testing.T) {
 	}
 }
 
+// An answer is for what was asked in the same round, and for nothing else: not for a partition that is not followed, nor for one that was left out.
+func TestAskOf(t *testing.T) {
+	c := newFetcherCore(time.Second, false)
+	tps := []protocol.TopicPartition{{Topic: "t"}, {Topic: "t", Partition: 1}, {Topic: "t", Partition: 2}}
+	for _, tp := range tps {
+		c.follow(tp, 5, 0, write("5a"))
+	}
+	now := time.Now()
+	c.fetches(now)
+	c.failed(tps[1])
+	asks := c.fetches(now)
+	if a := c.askOf(asks, tps[2]); len(asks) != 2 || a != &asks[1] {
+		t.Errorf("%v of %v", a, asks)
+	}
+	for _, tp := range []protocol.TopicPartition{tps[1], {Topic: "u"}} {
+		if a := c.askOf(asks, tp); a != nil {
+			t.Errorf("%v was not asked for, and is %v", tp, a)
+		}
+	}
+	c.unfollow(tps[2])
+	if a := c.askOf(asks, tps[2]); a != nil {
+		t.Errorf("%v is not followed any more, and is %v", tps[2], a)
+	}
+}
+
 // BenchmarkFetcherRound is what a round of fetching costs a follower before and after the request, per partition of a thousand of which one has
 // records.
 func BenchmarkFetcherRound(b *testing.B) {
