@@ -27,36 +27,73 @@ func (c *Cluster) coordinator(id string) (broker int32) {
 	return broker
 }
 
-// transact writes a value to each of three partitions in a transaction and ends it, at the same time as something else happens.
-func transact(t *testing.T, producer *kgo.Client, value string, commit kgo.TransactionEndTry, meanwhile func()) {
+// writer is an application that writes in transactions. When its client gives up, it starts anew under the same transactional id, as any
+// application does: that aborts what was open.
+type writer struct {
+	t      *testing.T
+	addrs  string
+	client *kgo.Client
+}
+
+func startWriter(t *testing.T, addrs string) *writer {
 	t.Helper()
+	w := &writer{t: t, addrs: addrs}
+	w.start()
+	return w
+}
+
+func (w *writer) start() {
+	w.t.Helper()
+	w.client = load.Client(w.t, w.addrs, kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordRetries(1<<30),
+		kgo.TransactionTimeout(3*time.Minute))
+}
+
+// transact writes a value to each of three partitions in a transaction and ends it, at the same time as something else happens. It tells
+// whether the transaction ended as it should: a client that does not reach the coordinator in time cannot know.
+func (w *writer) transact(value string, end kgo.TransactionEndTry, meanwhile func()) (sure bool) {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for err := write(ctx, producer, value); err != nil; err = write(ctx, producer, value) {
-		t.Logf("%s: %v", value, err)
-		for err := producer.EndTransaction(ctx, kgo.TryAbort); err != nil; err = producer.EndTransaction(ctx, kgo.TryAbort) {
-			if ctx.Err() != nil {
-				t.Fatal(value, err)
-			}
+	for err := w.write(ctx, value); err != nil; err = w.write(ctx, value) {
+		if ctx.Err() != nil {
+			w.t.Fatal(value, err)
+		}
+		w.t.Logf("%s: %v", value, err)
+		if err := w.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
+			w.t.Logf("abort of %s: %v", value, err)
+			w.restart()
 		}
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- producer.EndTransaction(ctx, commit) }()
+	go func() { ended <- w.client.EndTransaction(ctx, end) }()
 	meanwhile()
 	if err := <-ended; err != nil {
-		t.Fatal(value, err)
+		w.t.Logf("end of %s: %v", value, err)
+		w.restart()
+		return end == kgo.TryAbort // what is not committed by now will not be
 	}
+	return true
 }
 
-// write begins a transaction and writes to each partition. The client gives up at once when brokers tell it different things about a
-// coordinator that has just gone; what it wrote is to be aborted then.
-func write(ctx context.Context, producer *kgo.Client, value string) error {
-	if err := producer.BeginTransaction(); err != nil {
-		return err
+func (w *writer) restart() {
+	w.t.Helper()
+	w.client.Close()
+	w.start()
+}
+
+// write begins a transaction and writes to each partition. It fails, for example, when the client retries a request to a coordinator that has
+// gone from the metadata meanwhile.
+func (w *writer) write(ctx context.Context, value string) error {
+	if err := w.client.BeginTransaction(); err != nil {
+		w.t.Logf("%s: %v", value, err)
+		w.restart() // or it would fail for ever
+		if err := w.client.BeginTransaction(); err != nil {
+			return err
+		}
 	}
 	for partition := range int32(3) {
 		r := &kgo.Record{Topic: "out", Partition: partition, Value: []byte(value)}
-		if err := producer.ProduceSync(ctx, r).FirstErr(); err != nil {
+		if err := w.client.ProduceSync(ctx, r).FirstErr(); err != nil {
 			return err
 		}
 	}
@@ -97,35 +134,40 @@ func committed(t *testing.T, c *Cluster) map[int32][]string {
 func TestTransactionsOutliveTheirCoordinator(t *testing.T) {
 	c := Start(t, 3, map[string]string{"transaction.state.log.num.partitions": "4"})
 	c.Create("out", 3)
-	producer := load.Client(t, c.Addrs(), kgo.TransactionalID("x"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordRetries(1<<30),
-		kgo.TransactionTimeout(3*time.Minute))
+	w := startWriter(t, c.Addrs())
 	var want []string
-	for i := range 20 {
-		value, commit := fmt.Sprint("transaction ", i), kgo.TryCommit
-		if i%3 == 2 {
-			commit = kgo.TryAbort
-		} else {
+	unsure := map[string]bool{} // whether these are there is open, but not whether as a whole
+	transact := func(value string, end kgo.TransactionEndTry, meanwhile func()) {
+		unsure[value] = !w.transact(value, end, meanwhile)
+		if end == kgo.TryCommit {
 			want = append(want, value)
 		}
+	}
+	for i := range 20 {
+		value, end := fmt.Sprint("transaction ", i), kgo.TryCommit
+		if i%3 == 2 {
+			end = kgo.TryAbort
+		}
 		if i%5 < 4 {
-			transact(t, producer, value, commit, func() {})
+			transact(value, end, func() {})
 			continue
 		}
 		c.AwaitInSync("__transaction_state")
 		victim := c.coordinator("x")
-		transact(t, producer, value, commit, func() {
+		transact(value, end, func() {
 			time.Sleep(time.Duration(i) * time.Millisecond / 4)
 			c.Brokers[victim].Kill()
 		})
-		transact(t, producer, value+" is over", kgo.TryCommit, func() {})
-		want = append(want, value+" is over")
+		transact(value+" is over", kgo.TryCommit, func() {})
 		if err := c.Brokers[victim].Start(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for partition, read := range committed(t, c) {
-		if !slices.Equal(read, want) {
-			t.Errorf("partition %d: read %q, want %q", partition, read, want)
+	read := committed(t, c)
+	want = slices.DeleteFunc(want, func(value string) bool { return unsure[value] && !slices.Contains(read[0], value) })
+	for partition, values := range read {
+		if !slices.Equal(values, want) {
+			t.Errorf("partition %d: read %q, want %q", partition, values, want)
 		}
 	}
 	c.await("end of all transactions", func(ctx context.Context) error { return check.Ended(ctx, c.admin) })

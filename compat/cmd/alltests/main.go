@@ -29,7 +29,7 @@ var steps = []step{
 	{"unit tests", "..", []string{"go", "test", "-race", "-v", "./..."}},
 	{"a real ZooKeeper", "..", []string{"go", "test", "-race", "-v", "-tags", "zookeeper", "./cluster/metastore/zktest", "./cluster/controller"}},
 	{"vet of compat", ".", []string{"go", "vet", "./..."}},
-	{"stock clients and Apache Kafka", ".", []string{"go", "test", "-count=1", "-v", "-p", "2", "-timeout", "25m",
+	{"stock clients and Apache Kafka", ".", []string{"go", "test", "-count=1", "-v", "-p", "2", "-timeout", "15m",
 		"./clients", "./mixed", "./wire", "./durability", "./txn", "./cluster", "./..."}}, // the longest first, so that none runs alone at the end
 	{"vet of testcontainers", "../testcontainers", []string{"go", "vet", "./..."}},
 	{"testcontainers", "../testcontainers", []string{"go", "test", "-v", "-timeout", "10m", "./..."}},
