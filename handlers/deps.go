@@ -32,6 +32,7 @@ type replicas interface {
 	epochs
 	recordDeleter
 	producerLister
+	replicaMover
 	told
 }
 

@@ -14,7 +14,7 @@ import (
 
 // DescribeLogDirs, v0 to v4.
 //
-// Behaviour: every log directory with the replicas in it, all or those asked for, and their sizes. A failed directory is told
+// Behaviour: every log directory with the replicas in it, those on their way there included, all or those asked for, and their sizes. A failed directory is told
 // with KAFKA_STORAGE_ERROR.
 //
 // Versions: 2 flexible; 3 an error for the whole; 4 the size of the directory's volume and what is left of it.
@@ -22,6 +22,8 @@ import (
 // directories is what DescribeLogDirs asks of the log manager.
 type directories interface {
 	Dirs() []log.DirStatus
+	// Log returns the partition's log that is in use.
+	Log(tp protocol.TopicPartition) (*log.Log, bool)
 }
 
 func describeLogDirs(d directories) API {
@@ -29,7 +31,7 @@ func describeLogDirs(d directories) API {
 		resp := r.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 		wanted := wantedPartitions(r)
 		for _, dir := range d.Dirs() {
-			resp.Dirs = append(resp.Dirs, describeDir(&dir, wanted))
+			resp.Dirs = append(resp.Dirs, describeDir(d, &dir, wanted))
 		}
 		return resp, nil
 	})
@@ -49,7 +51,7 @@ func wantedPartitions(r *kmsg.DescribeLogDirsRequest) map[protocol.TopicPartitio
 	return wanted
 }
 
-func describeDir(dir *log.DirStatus, wanted map[protocol.TopicPartition]bool) kmsg.DescribeLogDirsResponseDir {
+func describeDir(d directories, dir *log.DirStatus, wanted map[protocol.TopicPartition]bool) kmsg.DescribeLogDirsResponseDir {
 	out := kmsg.NewDescribeLogDirsResponseDir()
 	out.Dir = dir.Path
 	if dir.Offline {
@@ -69,16 +71,24 @@ func describeDir(dir *log.DirStatus, wanted map[protocol.TopicPartition]bool) km
 			byTopic[tp.Topic] = i
 			out.Topics = append(out.Topics, kmsg.DescribeLogDirsResponseDirTopic{Topic: tp.Topic})
 		}
-		out.Topics[i].Partitions = append(out.Topics[i].Partitions, describeReplica(l))
+		out.Topics[i].Partitions = append(out.Topics[i].Partitions, describeReplica(d, l))
 	}
 	slices.SortFunc(out.Topics, func(a, b kmsg.DescribeLogDirsResponseDirTopic) int { return strings.Compare(a.Topic, b.Topic) })
 	return out
 }
 
 // describeReplica tells size and lag, which is how far the log is behind what it knows to be committed: nothing, unless it
-// is a follower that has just truncated.
-func describeReplica(l *log.Log) kmsg.DescribeLogDirsResponseDirTopicPartition {
+// is a follower that has just truncated. A copy that moves to another directory lags behind the log that it copies.
+func describeReplica(d directories, l *log.Log) kmsg.DescribeLogDirsResponseDirTopicPartition {
 	o := l.Offsets()
-	return kmsg.DescribeLogDirsResponseDirTopicPartition{
-		Partition: l.TopicPartition().Partition, Size: l.Size(), OffsetLag: max(0, o.HighWatermark.Offset-o.End.Offset)}
+	out := kmsg.DescribeLogDirsResponseDirTopicPartition{Partition: l.TopicPartition().Partition, Size: l.Size(), IsFuture: l.IsFuture()}
+	upTo := o.HighWatermark.Offset
+	if out.IsFuture {
+		upTo = 0
+		if current, ok := d.Log(l.TopicPartition()); ok {
+			upTo = current.LogEndOffset().Offset
+		}
+	}
+	out.OffsetLag = max(0, upTo-o.End.Offset)
+	return out
 }

@@ -35,6 +35,7 @@ func Table(d Deps) []API {
 		txnOffsetCommit(d.Groups, d.Image),
 		describeConfigs(d.Admin),
 		alterConfigs(d.Admin),
+		alterReplicaLogDirs(d.Replicas),
 		describeLogDirs(d.Directories),
 		saslAuthenticate(),
 		createPartitions(d.Controller, d.Admin),

@@ -52,6 +52,13 @@ func (c *cleanPoints) lower(l *Log, offset int64) {
 	}
 }
 
+// set notes that a log is clean below the offset.
+func (c *cleanPoints) set(tp protocol.TopicPartition, end int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setLocked(tp, end)
+}
+
 // forget lets go of what is known of a log of the partition that is gone, before there is another of its name.
 func (c *cleanPoints) forget(tp protocol.TopicPartition) {
 	c.mu.Lock()

@@ -139,8 +139,8 @@ func (c *cleaner) pick(now time.Time) (best dirtyLog, ok bool) {
 	c.picking.Lock()
 	defer c.picking.Unlock()
 	for _, l := range c.logs.all() {
-		if !l.Config().Compact || l.dir.check() != nil || !c.idle(l) {
-			continue
+		if _, moves := c.logs.future(l.tp); moves || !l.Config().Compact || l.dir.check() != nil || !c.idle(l) {
+			continue // what moves is copied as it is
 		}
 		clean, known := l.dir.clean.of(l)
 		if !known {

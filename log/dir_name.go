@@ -19,6 +19,9 @@ const (
 	strayDirSuffix  = "-stray"  // does not belong to this broker; kept for a human to look at
 )
 
+// suffixMax is how much longer the longest suffix makes the name of a directory, with the dot and the unique id before it.
+const suffixMax = len(".") + 2*len(uuid.UUID{}) + len(futureDirSuffix)
+
 // dirNameMax is the longest name of a directory that file systems allow, in bytes.
 const dirNameMax = 255
 

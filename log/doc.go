@@ -21,6 +21,7 @@
 //	    leader-epoch-checkpoint              first offset of each leader epoch
 //	    partition.metadata                   topic id
 //	  TOPIC-PARTITION.UUID-delete/           a deleted log, to be removed
+//	  TOPIC-PARTITION.UUID-future/           a copy of a log in another directory, whose place it is to take
 //
 // A segment's files get the suffix .deleted when the segment is given up, and are removed a minute later; .cleaned and .swap are compaction's.
 //
@@ -77,8 +78,9 @@
 //   - An index that contradicts itself or the log is not used; the log is read in its place. Apache trusts its indexes.
 //   - A corrupt high watermark checkpoint counts as empty and a corrupt leader epoch file makes the log be read again; Apache takes the directory
 //     offline for either.
-//   - Directories being moved between disks (-future) are left alone, and segments whose offsets exceed their index (KAFKA-6264, written before
-//     Kafka 1.1) are cut where they do, not split.
+//   - A partition that a crash has left in two directories at the end of its move between them is kept in one, if the two logs agree. Apache
+//     does not start.
+//   - Segments whose offsets exceed their index (KAFKA-6264, written before Kafka 1.1) are cut where they do, not split.
 //
 // # Locks
 //

@@ -38,6 +38,17 @@ func (c *LeaderEpochCache) Latest() (epoch int32, ok bool) {
 	return c.entries[len(c.entries)-1].epoch, true
 }
 
+// last is the last epoch and its first offset.
+func (c *LeaderEpochCache) last() (epoch int32, start int64, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if len(c.entries) == 0 {
+		return UndefinedEpoch, UndefinedOffset, false
+	}
+	e := c.entries[len(c.entries)-1]
+	return e.epoch, e.start, true
+}
+
 // Earliest is the first epoch and its first offset.
 func (c *LeaderEpochCache) Earliest() (epoch int32, start int64, ok bool) {
 	c.mu.RLock()

@@ -98,6 +98,15 @@ func (l *Log) AssignEpoch(epoch int32, offset int64) error {
 	return nil
 }
 
+// AdoptEpoch notes the last leader epoch of a log that has the same records: a leader that has appended nothing yet has it nowhere else.
+func (l *Log) AdoptEpoch(from *Log) error {
+	epoch, start, ok := from.epochs.last()
+	if own, some := l.epochs.Latest(); !ok || some && own >= epoch {
+		return nil
+	}
+	return l.AssignEpoch(epoch, start)
+}
+
 // RecoveryPoint is the end of what is known to be durable.
 func (l *Log) RecoveryPoint() int64 {
 	l.mu.Lock()

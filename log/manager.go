@@ -92,6 +92,9 @@ type Manager struct {
 	defaults *Config
 	topics   map[string]*Config
 
+	preferredMu sync.Mutex
+	preferred   map[protocol.TopicPartition]string // where logs are to be made
+
 	failed   chan *volume
 	failures chan DirStatus
 	cancel   context.CancelFunc
@@ -103,9 +106,9 @@ type Manager struct {
 func Open(o ManagerOptions) (*Manager, error) {
 	o.setDefaults()
 	m := &Manager{
-		options: o, logs: registry{logs: map[protocol.TopicPartition]*Log{}},
+		options: o, logs: newRegistry(),
 		claims:   claims{held: map[protocol.TopicPartition]chan struct{}{}},
-		defaults: o.Defaults, topics: map[string]*Config{},
+		defaults: o.Defaults, topics: map[string]*Config{}, preferred: map[protocol.TopicPartition]string{},
 		failed: make(chan *volume, len(o.Dirs)), failures: make(chan DirStatus, len(o.Dirs)),
 	}
 	m.host = &host{logger: o.Logger, now: o.Now, cache: newFileCache(openFilesMax)}
@@ -230,7 +233,7 @@ func (m *Manager) load() error {
 	if err := results.err(); err != nil {
 		return err
 	}
-	for _, l := range m.logs.all() {
+	for _, l := range m.logs.allAndFutures() {
 		l.dir.clean.lower(l, l.LogEndOffset().Offset) // recovery may have cut it
 		if err := l.dir.checkpoints.lower(l); err != nil {
 			m.host.logger.Error().Err(err).Stringer("partition", l.tp).Msg("recovery point could not be lowered")
@@ -261,6 +264,7 @@ type loadJob struct {
 	volume        *volume
 	name          string
 	tp            protocol.TopicPartition
+	future        bool
 	options       loadOptions
 	highWatermark int64
 }
@@ -288,11 +292,11 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 		if err != nil {
 			return err
 		}
-		if suffix != "" {
+		if suffix != "" && suffix != futureDirSuffix {
 			m.leftover(v, e.Name(), suffix)
 			continue
 		}
-		jobs <- loadJob{volume: v, name: e.Name(), tp: tp, highWatermark: highWatermarks[tp],
+		jobs <- loadJob{volume: v, name: e.Name(), tp: tp, future: suffix != "", highWatermark: highWatermarks[tp],
 			options: loadOptions{clean: clean, flushedTo: points[tp], start: starts[tp], cleanedTo: cleaned[tp]}}
 	}
 	return nil
@@ -334,6 +338,7 @@ func (m *Manager) leftover(v *volume, name, suffix string) {
 // loadOne loads a log. Its error makes the start fail; I/O errors and corruption only take the directory offline.
 func (m *Manager) loadOne(job loadJob) error {
 	dir := newLogDir(job.volume, job.name)
+	dir.future = job.future
 	l, err := loadLog(m.host, dir, job.tp, m.configOf(job.tp.Topic), job.options)
 	if err != nil {
 		m.offline(job.volume, err)
@@ -350,11 +355,26 @@ func (m *Manager) loadOne(job loadJob) error {
 	if job.highWatermark > 0 {
 		l.SetHighWatermark(job.highWatermark)
 	}
-	if other := m.logs.add(l); other != nil {
-		return fmt.Errorf("load %s: %v is also in %s; one of the two directories must be removed", dir.dirPath(), l.tp, other.dir.dirPath())
-	}
 	job.volume.logs.Add(1)
+	add := m.logs.add
+	if job.future {
+		add = m.logs.addFuture
+	}
+	if other := add(l); other != nil {
+		return m.twice(l, other)
+	}
 	return nil
+}
+
+// twice decides about a partition that is in two directories.
+func (m *Manager) twice(l, other *Log) error {
+	keep, drop := keepOne(l, other)
+	if keep == nil || l.dir.future {
+		return fmt.Errorf("load %s: %v is also in %s; one of the two directories must be removed", l.dir.dirPath(), l.tp, other.dir.dirPath())
+	}
+	m.host.logger.Warn().Stringer("partition", l.tp).Str("kept", keep.Dir()).Str("deleted", drop.Dir()).Msg("partition is in two directories, as if it had just moved")
+	m.logs.replace(keep)
+	return drop.dir.volume.delete([]*Log{drop})[l.tp]
 }
 
 // start begins the background work, which each volume has for itself: one that hangs does not hold up the others'.

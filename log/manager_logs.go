@@ -52,7 +52,7 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 	if o.Config == nil {
 		o.Config = m.configOf(tp.Topic)
 	}
-	for _, v := range m.online() {
+	for _, v := range m.choices(tp) {
 		l, err := m.createOn(v, tp, o)
 		if err == nil {
 			return l, nil
@@ -88,6 +88,23 @@ func (m *Manager) online() []*volume {
 	return list
 }
 
+// choices are the volumes that work, in the order in which a new log is tried on them.
+func (m *Manager) choices(tp protocol.TopicPartition) []*volume {
+	list := m.online()
+	if dir := m.takePreferred(tp); dir != "" {
+		slices.SortStableFunc(list, func(a, b *volume) int {
+			switch dir {
+			case a.path:
+				return -1
+			case b.path:
+				return 1
+			}
+			return 0
+		})
+	}
+	return list
+}
+
 // Delete takes logs away at once and for good: a power cut does not bring them back. Their files go after file.delete.delay.ms. It returns the
 // errors of those that could not be deleted. A partition without a log is no error, unless its deletion may still not be durable.
 func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicPartition]error {
@@ -100,6 +117,9 @@ func (m *Manager) Delete(tps ...protocol.TopicPartition) map[protocol.TopicParti
 			logs[l.dir.volume] = append(logs[l.dir.volume], l)
 		} else {
 			without = append(without, tp)
+		}
+		if l, ok := m.logs.removeFuture(tp); ok {
+			logs[l.dir.volume] = append(logs[l.dir.volume], l)
 		}
 	}
 	failed := map[protocol.TopicPartition]error{}
@@ -164,6 +184,10 @@ func (l *Log) retire(name string) error {
 		return err
 	}
 	l.closed = true
+	return l.leaveLocked(name)
+}
+
+func (l *Log) leaveLocked(name string) error {
 	l.retired.Store(true)
 	l.activeLocked().letGo()
 	for _, s := range *l.segments.Load() {
@@ -201,7 +225,7 @@ func (m *Manager) SetDefaults(c *Config) {
 	m.configMu.Lock()
 	m.defaults = c
 	m.configMu.Unlock()
-	for _, l := range m.logs.all() {
+	for _, l := range m.logs.allAndFutures() {
 		l.SetConfig(m.configOf(l.tp.Topic))
 	}
 }
@@ -216,7 +240,7 @@ func (m *Manager) SetConfig(topic string, c *Config) {
 	}
 	m.configMu.Unlock()
 	c = m.configOf(topic)
-	for _, l := range m.logs.all() {
+	for _, l := range m.logs.allAndFutures() {
 		if l.tp.Topic == topic {
 			l.SetConfig(c)
 		}
@@ -243,9 +267,9 @@ func (m *Manager) CheckpointHighWatermarks(dir string) error {
 type DirStatus struct {
 	Path          string
 	Offline       bool
-	Err           error // why it is offline
-	Total, Usable int64 // bytes of the volume, -1 unknown
-	Logs          []*Log
+	Err           error  // why it is offline
+	Total, Usable int64  // bytes of the volume, -1 unknown
+	Logs          []*Log // future ones included
 }
 
 // Dirs describes all directories.

@@ -241,6 +241,7 @@ func (b *Broker) makeReplicas(ctx context.Context) error {
 		RackAware:          v.String("replica.selector.class") == rackAwareSelector,
 		Syncing:            replica.Syncing(v.String("gokafka.isr.sync")),
 		Throttles:          b.throttles,
+		MovesAtOnce:        movesAtOnce(v),
 		Listener:           leadership, Logger: b.logger,
 	}
 	b.chief = &chief{id: b.id(), dial: b.dialController}

@@ -10,9 +10,13 @@ import (
 	"gokafka/cluster/replica"
 )
 
-// throttles are those of replication, with the rates that are set.
+// throttles are those of replication and of moves between directories, with the rates that are set.
 func throttles(v *config.Values) replica.Throttles {
-	t := replica.NewThrottles(v.Int("replication.quota.window.num"), time.Duration(v.Int("replication.quota.window.size.seconds"))*time.Second)
+	window := func(samples, seconds string) replica.Window {
+		return replica.Window{Samples: v.Int(samples), Length: time.Duration(v.Int(seconds)) * time.Second}
+	}
+	t := replica.NewThrottles(window("replication.quota.window.num", "replication.quota.window.size.seconds"),
+		window("alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds"))
 	throttleRates(t, v)
 	return t
 }
@@ -20,6 +24,16 @@ func throttles(v *config.Values) replica.Throttles {
 func throttleRates(t replica.Throttles, v *config.Values) {
 	t.Leader.SetRate(v.DynamicInt64("leader.replication.throttled.rate"))
 	t.Follower.SetRate(v.DynamicInt64("follower.replication.throttled.rate"))
+	t.Moves.SetRate(v.DynamicInt64("replica.alter.log.dirs.io.max.bytes.per.second"))
+}
+
+// movesAtOnce is how many replicas move between directories at a time; 0: as many as there are directories.
+func movesAtOnce(v *config.Values) int {
+	const threads = "num.replica.alter.log.dirs.threads"
+	if !v.Has(threads) {
+		return 0
+	}
+	return v.Int(threads)
 }
 
 // throttleTopic sets which of a topic's partitions this broker throttles, as a leader and as a follower.

@@ -110,6 +110,7 @@ func (m *Manager) ApplyLeaderAndISR(r *cluster.LeaderAndISRRequest) *cluster.Lea
 	}
 	led := m.makeLeaders(lead, resp)
 	followed := m.makeFollowers(follow, resp)
+	m.resumeMoves(lead, follow)
 	if m.listener != nil && len(led)+len(followed) > 0 {
 		m.listener.LeadershipChanged(led, followed)
 	}
@@ -262,6 +263,7 @@ func (m *Manager) stop(stop []cluster.StopReplica, resp *cluster.StopReplicaResp
 	if m.fetchers != nil {
 		m.fetchers.StopIdle()
 	}
+	m.moves.end(gone...)
 	for _, tp := range gone {
 		if h := m.registry.get(tp); h.partition != nil {
 			m.registry.remove(tp)

@@ -54,7 +54,12 @@ func newBroker(t testing.TB, change ...func(*Options)) *broker {
 
 func newBrokerOn(t testing.TB, fsys vfs.FS, dir string, change ...func(*Options)) *broker {
 	t.Helper()
-	logs, err := log.Open(log.ManagerOptions{FS: fsys, Dirs: []string{dir}, Identity: log.Identity{ClusterID: "c", BrokerID: 1}})
+	return newBrokerIn(t, fsys, []string{dir}, change...)
+}
+
+func newBrokerIn(t testing.TB, fsys vfs.FS, dirs []string, change ...func(*Options)) *broker {
+	t.Helper()
+	logs, err := log.Open(log.ManagerOptions{FS: fsys, Dirs: dirs, Identity: log.Identity{ClusterID: "c", BrokerID: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@
 //	core       leadership, epochs, ISR, the followers' progress; pure, without clock or I/O
 //	purgatory  requests that wait: blocked goroutines, woken when what they wait for has happened
 //	Fetchers   a loop for each broker that leads what this one follows, and the pure fetcherCore that tells it what to do
+//	moves      replicas that go to another of this broker's directories: copied, and put in the place of the log under the partition's lock
 //	Journal    the log of an internal topic, as the coordinators use it
 //	Verification, MarkerWriter
 //	           how transactions begin and end in a partition: their coordinator is asked before their first records, and has markers written

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -34,7 +35,8 @@ type Options struct {
 	RackAware          bool          // replica.selector.class is the RackAwareReplicaSelector
 	Syncing            Syncing       // gokafka.isr.sync; the zero value is SyncNever
 
-	Throttles Throttles // of replication; the zero value holds nothing back
+	Throttles   Throttles // of replication; the zero value holds nothing back
+	MovesAtOnce int       // num.replica.alter.log.dirs.threads; 0: as many as there are directories
 
 	Proposer proposer // takes ISR changes to the controller; nil: this broker is alone
 	Fetchers fetchers // copies what other brokers lead; nil: this broker is alone
@@ -98,6 +100,7 @@ type Manager struct {
 	syncers   syncers
 	polls     polls
 	throttles Throttles
+	moves     *moves
 	closing   chan struct{}
 	closed    sync.Once
 	wg        sync.WaitGroup
@@ -121,6 +124,7 @@ func New(o Options) *Manager {
 	h.propose = m.alter.propose
 	m.syncers = startSyncers(o.Logs.Dirs())
 	h.syncing, h.sync = o.Syncing, m.syncers.ask
+	m.moves = newMoves(o.Throttles.Moves, cmp.Or(o.MovesAtOnce, len(o.Logs.Dirs())))
 	m.start(o.CheckpointInterval)
 	return m
 }
@@ -152,6 +156,7 @@ func (m *Manager) every(interval time.Duration, f func()) {
 func (m *Manager) Close() {
 	m.closed.Do(func() {
 		close(m.closing)
+		m.moves.close()
 		m.alter.close()
 		m.syncers.close()
 		m.wg.Wait()
@@ -199,6 +204,7 @@ func (m *Manager) directoryFailed(dir log.DirStatus) {
 		}
 	}
 	m.unfollow(gone)
+	m.moves.end(gone...)
 	for _, tp := range gone {
 		m.registry.get(tp).partition.leave()
 	}

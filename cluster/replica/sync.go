@@ -58,7 +58,8 @@ func (p *Partition) sync(pr *proposal) {
 	}
 	p.mu.Lock()
 	var e effects
-	stays := p.log == l && p.core.isLeader() && p.core.leaderEpoch == epoch
+	leads = p.core.isLeader() && p.core.leaderEpoch == epoch
+	stays, moved := leads && p.log == l, leads && p.log != l
 	if stays {
 		p.synced = end
 		p.raiseHighWatermarkLocked(&e)
@@ -66,6 +67,9 @@ func (p *Partition) sync(pr *proposal) {
 	wanted := stays && pr != nil && p.core.isr.pending == pr
 	p.mu.Unlock()
 	p.apply(e)
+	if moved { // to another directory: what is synced is not the log any more
+		p.host.sync(p, pr)
+	}
 	if wanted { // what was appended since is not committed before it is synced
 		p.host.propose(p, pr)
 	}

@@ -12,16 +12,23 @@ import (
 )
 
 // Throttles limit what this broker sends to followers as a leader, and fetches as a follower, of the partitions that are marked for it
-// (KIP-73). Only replicas that are not in sync are held back: what producers wait for is never throttled.
-type Throttles struct{ Leader, Follower *Throttle }
+// (KIP-73). Only replicas that are not in sync are held back: what producers wait for is never throttled. Moves are of replicas between directories
+// (KIP-113), of all partitions.
+type Throttles struct{ Leader, Follower, Moves *Throttle }
 
 // NewThrottles returns throttles that hold nothing back. The rate is measured over so many samples of such a length
-// (replication.quota.window.num and .size.seconds), one of which is still being filled.
-func NewThrottles(samples int, length time.Duration) Throttles {
-	return Throttles{Leader: newThrottle(samples, length), Follower: newThrottle(samples, length)}
+// (replication.quota.window.num and .size.seconds, and those of alter.log.dirs), one of which is still being filled.
+func NewThrottles(replication, moves Window) Throttles {
+	return Throttles{Leader: newThrottle(replication), Follower: newThrottle(replication), Moves: newThrottle(moves)}
 }
 
-// Throttle limits the bytes per second of some partitions together. A nil Throttle covers none.
+// Window is over how many samples of which length a rate is measured.
+type Window struct {
+	Samples int
+	Length  time.Duration
+}
+
+// Throttle limits the bytes per second of some partitions together. A nil Throttle covers none, and has no limit.
 type Throttle struct {
 	covered atomic.Pointer[map[string]Covered] // replaced, never changed; nil: nothing, which is what readers see nearly always
 
@@ -46,8 +53,8 @@ type sample struct {
 	bytes int64
 }
 
-func newThrottle(samples int, length time.Duration) *Throttle {
-	return &Throttle{limit: math.MaxInt64, length: length, samples: make([]sample, max(2, samples))}
+func newThrottle(w Window) *Throttle {
+	return &Throttle{limit: math.MaxInt64, length: w.Length, samples: make([]sample, max(2, w.Samples))}
 }
 
 // SetRate sets the limit, in bytes per second.
@@ -91,6 +98,9 @@ func (t *Throttle) Covers(tp protocol.TopicPartition) bool {
 
 // Record counts bytes of covered partitions.
 func (t *Throttle) Record(bytes int, now time.Time) {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := &t.samples[t.at]
@@ -107,6 +117,9 @@ func (t *Throttle) Record(bytes int, now time.Time) {
 // Exceeded reports whether more than the limit went through of late. The time over which that is counted begins with the oldest sample
 // that is not too old, and is at least a sample's, as in Kafka's SimpleRate.
 func (t *Throttle) Exceeded(now time.Time) bool {
+	if t == nil {
+		return false
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	window := t.length * time.Duration(len(t.samples))

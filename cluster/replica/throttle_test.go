@@ -13,7 +13,7 @@ func TestThrottleRate(t *testing.T) {
 	at := func(seconds float64) time.Time {
 		return time.Unix(1000, 0).Add(time.Duration(seconds * float64(time.Second)))
 	}
-	th := newThrottle(11, time.Second)
+	th := newThrottle(Window{11, time.Second})
 	th.SetRate(100)
 	for _, step := range []struct {
 		at       float64
@@ -47,7 +47,7 @@ func TestThrottleCovers(t *testing.T) {
 		return protocol.TopicPartition{Topic: topic, Partition: partition}
 	}
 	var none *Throttle
-	th := newThrottle(11, time.Second)
+	th := newThrottle(Window{11, time.Second})
 	if none.Covers(tp("a", 0)) || th.Covers(tp("a", 0)) {
 		t.Error("nothing was to be covered")
 	}
@@ -66,7 +66,7 @@ func TestThrottleCovers(t *testing.T) {
 // A follower that is not in sync gets no records while the leader has sent more than it may; its fetch waits meanwhile. One in sync gets all.
 func TestLeaderHoldsBackReplicasOutOfSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		throttles := NewThrottles(11, time.Second)
+		throttles := NewThrottles(Window{11, time.Second}, Window{11, time.Second})
 		b := newBroker(t, func(o *Options) { o.Throttles = throttles })
 		b.live(1, 2, 3)
 		if err := b.tell(led(5, 5, ids(1, 2, 3), ids(1, 2))); err != nil {
@@ -107,7 +107,7 @@ func TestLeaderHoldsBackReplicasOutOfSync(t *testing.T) {
 
 // A follower leaves throttled partitions out while it has fetched more than it may, looks again, and goes on at last.
 func TestFollowerThrottlesItself(t *testing.T) {
-	th := newThrottle(11, time.Second)
+	th := newThrottle(Window{11, time.Second})
 	th.SetRate(100)
 	now := time.Unix(1000, 0)
 	c := newFetcherCore(time.Second, false)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,7 +43,66 @@ func logDirs(topic string, partitions ...int32) *kmsg.DescribeLogDirsRequest {
 	return r
 }
 
+// moves asks for partitions of a topic in a directory.
+func moves(dir, topic string, partitions ...int32) *kmsg.AlterReplicaLogDirsRequest {
+	r := kmsg.NewPtrAlterReplicaLogDirsRequest()
+	d := kmsg.NewAlterReplicaLogDirsRequestDir()
+	t := kmsg.NewAlterReplicaLogDirsRequestDirTopic()
+	t.Topic, t.Partitions = topic, partitions
+	d.Dir, d.Topics = dir, append(d.Topics, t)
+	r.Dirs = append(r.Dirs, d)
+	return r
+}
+
+// home is the log directory of each side, with what follows it.
+func home(x *Exchange, after string, request func(dir string) *kmsg.AlterReplicaLogDirsRequest) {
+	x.SendEach(func(side int) kmsg.Request { return request(x.suite.sides[side].Broker.Dir() + after) })
+}
+
 var clusterCases = []Case{
+	{"where it is", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 2)
+		home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, x.N, 0, 1) })
+	}},
+	{"partition that there is not", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, x.N, 0, 5, -1) })
+	}},
+	{"topic that there is not", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, x.N, 0) })
+	}},
+	{"directory that there is not", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		for _, dir := range []string{"", "/", "relative", "/no/such/directory"} {
+			x.Send(moves(dir, x.N, 0, 5))
+		}
+		home(x, "/", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, x.N, 0) })
+		home(x, "/.", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, x.N, 0) })
+	}},
+	{"names that cannot be", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		for _, name := range []string{"", "..", "a b", "a/b", strings.Repeat("n", 213), strings.Repeat("n", 214), strings.Repeat("n", 249), strings.Repeat("n", 300)} {
+			home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest { return moves(dir, name, 0, 10) })
+			x.Send(moves("/no/such/directory", name, 0))
+		}
+	}},
+	{"partition twice", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		createTopic(x, x.N, 1)
+		home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest {
+			r := moves("/no/such/directory", x.N, 0, 0)
+			r.Dirs = append(r.Dirs, moves(dir, x.N, 0).Dirs...)
+			return r
+		})
+		home(x, "", func(dir string) *kmsg.AlterReplicaLogDirsRequest {
+			r := moves(dir, x.N, 0)
+			r.Dirs = append(r.Dirs, moves("/no/such/directory", x.N, 0).Dirs...)
+			return r
+		})
+	}},
+	{"nothing", kmsg.AlterReplicaLogDirs, 0, 0, func(x *Exchange) {
+		x.Send(kmsg.NewPtrAlterReplicaLogDirsRequest())
+		x.Send(moves("/no/such/directory", x.N))
+	}},
+
 	{"plain", kmsg.DescribeCluster, 0, 0, func(x *Exchange) { x.Send(kmsg.NewPtrDescribeClusterRequest()) }},
 	{"authorized operations", kmsg.DescribeCluster, 0, 0, func(x *Exchange) {
 		r := kmsg.NewPtrDescribeClusterRequest()

@@ -1,0 +1,211 @@
+package log
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"gokafka/protocol"
+)
+
+// A future log is a copy of a partition's log in another of log.dirs, to which the partition moves (AlterReplicaLogDirs, KIP-113). Its directory
+// has the suffix -future until it takes the log's place. A restart finds it, and the copying goes on.
+
+var (
+	// ErrNoDirectory: the path is none of log.dirs.
+	ErrNoDirectory = fmt.Errorf("not one of log.dirs: %w", kerr.LogDirNotFound)
+	// errNoFuture: the future log was given up meanwhile, or its log is gone.
+	errNoFuture = fmt.Errorf("the partition does not move any more: %w", kerr.KafkaStorageError)
+)
+
+// CheckMove reports whether a partition could move to a directory: ErrNoDirectory; ErrStorage while the directory is offline;
+// INVALID_TOPIC_EXCEPTION if the directory of the copy would have too long a name.
+func (m *Manager) CheckMove(tp protocol.TopicPartition, dir string) error {
+	if len(tp.String())+suffixMax > dirNameMax {
+		return fmt.Errorf("move %v: its name is too long: %w", tp, kerr.InvalidTopicException)
+	}
+	v := m.volume(dir)
+	if v == nil {
+		return fmt.Errorf("move %v to %s: %w", tp, dir, ErrNoDirectory)
+	}
+	return v.check()
+}
+
+func (m *Manager) volume(dir string) *volume {
+	i := slices.IndexFunc(m.volumes, func(v *volume) bool { return v.path == dir })
+	if i < 0 {
+		return nil
+	}
+	return m.volumes[i]
+}
+
+// Prefer has the partition's log made in a directory, if it is online then. It is for a log that does not exist yet.
+func (m *Manager) Prefer(tp protocol.TopicPartition, dir string) {
+	m.preferredMu.Lock()
+	defer m.preferredMu.Unlock()
+	m.preferred[tp] = dir
+}
+
+// takePreferred returns where the partition's log is to be made, and forgets it.
+func (m *Manager) takePreferred(tp protocol.TopicPartition) string {
+	m.preferredMu.Lock()
+	defer m.preferredMu.Unlock()
+	dir := m.preferred[tp]
+	delete(m.preferred, tp)
+	return dir
+}
+
+// Future returns the partition's future log, if there is one on a directory that is online.
+func (m *Manager) Future(tp protocol.TopicPartition) (*Log, bool) { return m.logs.future(tp) }
+
+// IsFuture reports whether the log is, or was before it was given up, a future log.
+func (l *Log) IsFuture() bool { return l.dir.future }
+
+// CreateFuture makes an empty future log of the partition, which begins where the log does, or returns the one that is there in that directory.
+func (m *Manager) CreateFuture(tp protocol.TopicPartition, dir string) (*Log, error) {
+	release := m.claims.take(tp)
+	defer release()
+	current, ok := m.logs.get(tp)
+	v := m.volume(dir)
+	if !ok || v == nil || current.dir.volume == v {
+		return nil, errNoFuture
+	}
+	if l, ok := m.logs.future(tp); ok && l.dir.volume == v {
+		return l, nil
+	} else if ok {
+		return nil, fmt.Errorf("move %v to %s: it is moving to %s: %w", tp, dir, l.Dir(), kerr.KafkaStorageError)
+	}
+	if err := v.check(); err != nil {
+		return nil, err
+	}
+	l, err := m.createFutureOn(v, current)
+	if err != nil {
+		m.removeFutureDirs(v, tp)
+		return nil, v.report("create a copy of "+tp.String(), err)
+	}
+	return l, nil
+}
+
+// removeFutureDirs removes what was made of a future log that could not be created, or the next start would go on with it.
+func (m *Manager) removeFutureDirs(v *volume, tp protocol.TopicPartition) {
+	left, err := v.fs.ReadDir(v.path)
+	if err != nil {
+		return
+	}
+	for _, e := range left {
+		if of, suffix, err := parseDirName(e.Name()); err == nil && of == tp && suffix == futureDirSuffix {
+			_ = v.fs.RemoveAll(filepath.Join(v.path, e.Name()))
+		}
+	}
+}
+
+func (m *Manager) createFutureOn(v *volume, current *Log) (*Log, error) {
+	if err := v.checkpoints.forget(current.tp); err != nil {
+		return nil, err
+	}
+	v.clean.forget(current.tp)
+	d := newLogDir(v, suffixedDirName(current.tp, futureDirSuffix))
+	d.future = true
+	d.cleaned, _ = current.dir.clean.of(current)
+	l, err := createLog(m.host, d, current.tp, current.Config())
+	if err != nil {
+		return nil, err
+	}
+	if err := l.SetTopicID(current.TopicID()); err != nil {
+		return nil, err
+	}
+	if start := current.LogStartOffset(); start > 0 {
+		if err := l.TruncateFullyAndStartAt(start); err != nil {
+			return nil, err
+		}
+	}
+	m.logs.addFuture(l)
+	v.logs.Add(1)
+	return l, nil
+}
+
+// DropFuture gives up the partition's future log, if it has one; its files go as those of a deleted log.
+func (m *Manager) DropFuture(tp protocol.TopicPartition) error {
+	release := m.claims.take(tp)
+	defer release()
+	l, ok := m.logs.removeFuture(tp)
+	if !ok {
+		return nil
+	}
+	return l.dir.volume.delete([]*Log{l})[tp]
+}
+
+// Promote puts the future log in the place of the log, whose files go as those of a deleted one, and returns it. The two must have the same
+// records, and nobody may append to either meanwhile. After an error the log is as it was, unless a directory failed.
+//
+// A crash in the middle may leave the partition in both directories: the next start keeps one of them (keepOne).
+func (m *Manager) Promote(future *Log) (*Log, error) {
+	tp := future.tp
+	release := m.claims.take(tp)
+	defer release()
+	current, ok := m.logs.get(tp)
+	if f, there := m.logs.future(tp); !ok || !there || f != future {
+		return nil, errNoFuture
+	}
+	l, err := m.reopen(future)
+	if err != nil {
+		return nil, err
+	}
+	l.SetHighWatermark(current.HighWatermark().Offset)
+	m.logs.removeFuture(tp)
+	m.logs.replace(l)
+	if future.dir.cleaned > 0 {
+		l.dir.clean.set(tp, future.dir.cleaned)
+	}
+	if err := current.dir.volume.delete([]*Log{current})[tp]; err != nil {
+		m.host.logger.Warn().Err(err).Stringer("partition", tp).Str("dir", current.Dir()).Msg("log that has moved could not be removed")
+	}
+	return l, nil
+}
+
+// reopen closes a future log, gives its directory the partition's name, durably, and opens it.
+func (m *Manager) reopen(future *Log) (*Log, error) {
+	v, tp := future.dir.volume, future.tp
+	if err := future.close(); err != nil {
+		return nil, err
+	}
+	if err := future.leave(tp.String()); err != nil {
+		return nil, err
+	}
+	if err := v.syncEntries(v.entries.Add(1)); err != nil {
+		return nil, v.fail("sync a moved log's directory", err)
+	}
+	l, err := loadLog(m.host, newLogDir(v, tp.String()), tp, future.Config(),
+		loadOptions{clean: true, flushedTo: future.RecoveryPoint(), start: future.LogStartOffset()})
+	if err != nil {
+		return nil, v.fail("open a moved log", err)
+	}
+	return l, nil
+}
+
+// leave has the directory of a log that is closed go on under another name.
+func (l *Log) leave(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaveLocked(name)
+}
+
+// keepOne decides between two logs of a partition in two directories, which a crash during Promote leaves: they agree as far as both reach, so
+// the longer one stays, and the other is deleted. It returns nil for logs that do not agree, of which somebody has to choose.
+func keepOne(a, b *Log) (keep, drop *Log) {
+	if a.TopicID().IsZero() || a.TopicID() != b.TopicID() {
+		return nil, nil
+	}
+	ends := func(l *Log) int64 { return l.LogEndOffset().Offset }
+	if cmp.Or(cmp.Compare(ends(a), ends(b)), cmp.Compare(a.dir.path, b.dir.path)) < 0 {
+		a, b = b, a
+	}
+	epoch, some := b.epochs.Latest()
+	if found, end := a.epochs.EndOffset(epoch, ends(a)); some && (found != epoch || end < ends(b)) || a.LogStartOffset() > ends(b) {
+		return nil, nil
+	}
+	return a, b
+}
