@@ -100,9 +100,9 @@ func (l *leadership) BrokersDied(ids []cluster.BrokerID) {
 	}
 }
 
-func (l *leadership) DirectoryFailed(dir log.DirStatus) {
-	for _, lost := range dir.Logs {
-		l.resigned(lost.TopicPartition(), cluster.NoEpoch)
+func (l *leadership) DirectoryFailed(_ log.DirStatus, gone []protocol.TopicPartition) {
+	for _, tp := range gone {
+		l.resigned(tp, cluster.NoEpoch)
 	}
 	l.announceFailure()
 }

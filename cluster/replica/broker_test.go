@@ -45,7 +45,9 @@ func (e *ear) BrokersDied(ids []cluster.BrokerID) {
 	e.said = append(e.said, fmt.Sprintf("dead %v", ids))
 }
 
-func (e *ear) DirectoryFailed(dir log.DirStatus) { e.said = append(e.said, "failed "+dir.Path) }
+func (e *ear) DirectoryFailed(dir log.DirStatus, gone []protocol.TopicPartition) {
+	e.said = append(e.said, fmt.Sprintf("failed %s with %v", dir.Path, gone))
+}
 
 func newBroker(t testing.TB, change ...func(*Options)) *broker {
 	t.Helper()

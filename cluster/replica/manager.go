@@ -56,8 +56,8 @@ type Listener interface {
 	PartitionsDeleted(gone []protocol.TopicPartition)
 	// BrokersDied tells which brokers are not alive any more.
 	BrokersDied(ids []cluster.BrokerID)
-	// DirectoryFailed tells that a log directory went offline, with the partitions in it.
-	DirectoryFailed(dir log.DirStatus)
+	// DirectoryFailed tells that a log directory went offline, with the partitions whose logs are in it.
+	DirectoryFailed(dir log.DirStatus, gone []protocol.TopicPartition)
 }
 
 // Leadership is a partition and the epoch of its leadership.
@@ -210,7 +210,7 @@ func (m *Manager) directoryFailed(dir log.DirStatus) {
 	}
 	m.applyMu.Unlock()
 	if m.listener != nil {
-		m.listener.DirectoryFailed(dir)
+		m.listener.DirectoryFailed(dir, gone)
 	}
 }
 

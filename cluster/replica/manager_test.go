@@ -329,7 +329,7 @@ func TestDirectoryFails(t *testing.T) {
 		if err := b.tell(led(6, 6, ids(1, 2), ids(1, 2))); !errors.Is(err, kerr.KafkaStorageError) {
 			t.Errorf("case 33: LeaderAndIsr: %v", err)
 		}
-		if got := b.heard.said[len(b.heard.said)-1]; got != "failed /data" {
+		if got := b.heard.said[len(b.heard.said)-1]; got != "failed /data with [t-0]" {
 			t.Errorf("heard %q", got)
 		}
 	})

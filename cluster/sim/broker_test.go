@@ -253,7 +253,7 @@ func (listener) PartitionsDeleted(gone []protocol.TopicPartition) {}
 
 func (listener) BrokersDied([]cluster.BrokerID) {}
 
-func (l listener) DirectoryFailed(log.DirStatus) {
+func (l listener) DirectoryFailed(log.DirStatus, []protocol.TopicPartition) {
 	l.w.report(fmt.Sprint("disk of ", l.id), func() { l.w.halted(l.life) })
 }
 
