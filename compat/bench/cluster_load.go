@@ -43,6 +43,14 @@ func clusterThroughput(s settings, t *clusterTable) error {
 				t.add("the same: peak memory of the broker that had most", "MB", c.name, one.peak)
 			}
 		}
+		if round >= throughputWarmUps {
+			floor, err := s.clusterFloor()
+			if err != nil {
+				return fmt.Errorf("floor: %w", err)
+			}
+			progress("floor of three copies, round %d: %6.3f s/GB", round, floor)
+			t.floor = append(t.floor, floor)
+		}
 	}
 	return nil
 }

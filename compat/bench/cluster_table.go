@@ -11,7 +11,10 @@ import (
 )
 
 // clusterTable gathers the samples of each figure, in the order in which they came.
-type clusterTable struct{ rows []clusterRow }
+type clusterTable struct {
+	rows  []clusterRow
+	floor []float64 // processor seconds per GB of three processes that only copy
+}
 
 type clusterRow struct {
 	name, unit string
@@ -38,13 +41,22 @@ for acks=all. Throughput is that of Apache's kafka-producer-perf-test with %d Mi
 per partition; processor time is that of the three brokers together per GB of payload over the whole run, ZooKeeper and clients left out. Latencies are
 those of a franz-go client. The times of failovers leave out the %v for which ZooKeeper waits for a broker that was killed, as that is a setting. "make bench-cluster" renews this page; this run took %v.
 
-| | unit | Apache | gokafka | ratio |
+%s| | unit | Apache | gokafka | ratio |
 |---|---|--:|--:|--:|
 `
 
+// floorText says what copying alone costs.
+func (t *clusterTable) floorText() string {
+	if len(t.floor) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The floor, by turns with them: three processes that do nothing but copy, %d KiB at a time, over loopback and into three files, took %.2f s/GB.\n\n",
+		floorChunk>>10, median(t.floor))
+}
+
 func (t *clusterTable) write(path string, s settings, took time.Duration) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, throughputWarmUps, s.clusterSize()>>20, session, took.Round(time.Second))
+	fmt.Fprintf(&b, clusterPreface, machine(), apache.Version, s.rounds, throughputWarmUps, s.clusterSize()>>20, session, took.Round(time.Second), t.floorText())
 	for _, r := range t.rows {
 		if len(r.samples["apache"]) == 0 || len(r.samples["gokafka"]) == 0 {
 			continue // one of them failed, which the run has said

@@ -61,6 +61,13 @@ func main() {
 		}
 		return
 	}
+	if flag.Arg(0) == copierArgument {
+		if err := runCopier(flag.Arg(1), flag.Arg(2)); err != nil {
+			fmt.Fprintln(os.Stderr, "copier:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	s.size, s.partitions = *size<<20, int32(*partitions)
 	if err := run(s, *only, *out, *cluster); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
