@@ -292,7 +292,8 @@ func agree(l, future *log.Log) error {
 	return nil
 }
 
-// agreed is the offset up to which the future log has the records of the log, by their leader epochs (KIP-101, KIP-279).
+// agreed is the offset up to which the future log has the records of the log, by their leader epochs (KIP-101, KIP-279). Messages of the formats
+// before epochs are taken for the same.
 func agreed(l, future *log.Log) int64 {
 	end := future.LogEndOffset().Offset
 	last, ok := future.EpochCache().Latest()
