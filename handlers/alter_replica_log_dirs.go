@@ -23,36 +23,34 @@ type replicaMover interface {
 func alterReplicaLogDirs(m replicaMover) API {
 	return on(0, 2, func(_ context.Context, _ *Call, r *kmsg.AlterReplicaLogDirsRequest) (*kmsg.AlterReplicaLogDirsResponse, error) {
 		resp := r.ResponseKind().(*kmsg.AlterReplicaLogDirsResponse)
-		order, dirs := wantedDirs(r)
+		wanted := map[protocol.TopicPartition]string{}
+		eachMove(r, func(tp protocol.TopicPartition, dir string) { wanted[tp] = dir })
 		places := map[string]int{} // of topics in the answer
-		for _, tp := range order {
-			code := protocol.CodeOf(m.MoveReplica(tp, dirs[tp]))
+		eachMove(r, func(tp protocol.TopicPartition, _ string) {
+			dir, open := wanted[tp]
+			if !open {
+				return // named before
+			}
+			delete(wanted, tp)
 			i, known := places[tp.Topic]
 			if !known {
 				i = len(resp.Topics)
 				places[tp.Topic] = i
 				resp.Topics = append(resp.Topics, kmsg.AlterReplicaLogDirsResponseTopic{Topic: tp.Topic})
 			}
-			resp.Topics[i].Partitions = append(resp.Topics[i].Partitions,
-				kmsg.AlterReplicaLogDirsResponseTopicPartition{Partition: tp.Partition, ErrorCode: code})
-		}
+			resp.Topics[i].Partitions = append(resp.Topics[i].Partitions, kmsg.AlterReplicaLogDirsResponseTopicPartition{
+				Partition: tp.Partition, ErrorCode: protocol.CodeOf(m.MoveReplica(tp, dir))})
+		})
 		return resp, nil
 	})
 }
 
-// wantedDirs are the partitions of a request in the order in which they are named first, and where each is to go.
-func wantedDirs(r *kmsg.AlterReplicaLogDirsRequest) (order []protocol.TopicPartition, dirs map[protocol.TopicPartition]string) {
-	dirs = map[protocol.TopicPartition]string{}
+func eachMove(r *kmsg.AlterReplicaLogDirsRequest, visit func(tp protocol.TopicPartition, dir string)) {
 	for _, d := range r.Dirs {
 		for _, t := range d.Topics {
 			for _, partition := range t.Partitions {
-				tp := protocol.TopicPartition{Topic: t.Topic, Partition: partition}
-				if _, named := dirs[tp]; !named {
-					order = append(order, tp)
-				}
-				dirs[tp] = d.Dir
+				visit(protocol.TopicPartition{Topic: t.Topic, Partition: partition}, d.Dir)
 			}
 		}
 	}
-	return order, dirs
 }

@@ -14,8 +14,8 @@ import (
 
 // DescribeLogDirs, v0 to v4.
 //
-// Behaviour: every log directory with the replicas in it, those on their way there included, all or those asked for, and their sizes. A failed directory is told
-// with KAFKA_STORAGE_ERROR.
+// Behaviour: every log directory with the replicas in it, those on their way there included, all or those asked for, and their sizes.
+// A failed directory is told with KAFKA_STORAGE_ERROR.
 //
 // Versions: 2 flexible; 3 an error for the whole; 4 the size of the directory's volume and what is left of it.
 

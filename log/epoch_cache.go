@@ -30,12 +30,8 @@ type LeaderEpochCache struct {
 
 // Latest is the last epoch.
 func (c *LeaderEpochCache) Latest() (epoch int32, ok bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if len(c.entries) == 0 {
-		return UndefinedEpoch, false
-	}
-	return c.entries[len(c.entries)-1].epoch, true
+	epoch, _, ok = c.last()
+	return epoch, ok
 }
 
 // last is the last epoch and its first offset.

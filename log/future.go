@@ -3,8 +3,8 @@ package log
 import (
 	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -49,8 +49,8 @@ func (m *Manager) Prefer(tp protocol.TopicPartition, dir string) {
 	m.preferred[tp] = dir
 }
 
-// takePreferred returns where the partition's log is to be made, and forgets it.
-func (m *Manager) takePreferred(tp protocol.TopicPartition) string {
+// TakePreferred returns where the partition's log is to be made, empty if that is all the same, and forgets it.
+func (m *Manager) TakePreferred(tp protocol.TopicPartition) string {
 	m.preferredMu.Lock()
 	defer m.preferredMu.Unlock()
 	dir := m.preferred[tp]
@@ -61,8 +61,8 @@ func (m *Manager) takePreferred(tp protocol.TopicPartition) string {
 // Future returns the partition's future log, if there is one on a directory that is online.
 func (m *Manager) Future(tp protocol.TopicPartition) (*Log, bool) { return m.logs.future(tp) }
 
-// IsFuture reports whether the log is, or was before it was given up, a future log.
-func (l *Log) IsFuture() bool { return l.dir.future }
+// IsFuture reports whether the log is a future log.
+func (l *Log) IsFuture() bool { return strings.HasSuffix(*l.dir.name.Load(), futureDirSuffix) }
 
 // CreateFuture makes an empty future log of the partition, which begins where the log does, or returns the one that is there in that directory.
 func (m *Manager) CreateFuture(tp protocol.TopicPartition, dir string) (*Log, error) {
@@ -83,35 +83,24 @@ func (m *Manager) CreateFuture(tp protocol.TopicPartition, dir string) (*Log, er
 	}
 	l, err := m.createFutureOn(v, current)
 	if err != nil {
-		m.removeFutureDirs(v, tp)
 		return nil, v.report("create a copy of "+tp.String(), err)
 	}
 	return l, nil
 }
 
-// removeFutureDirs removes what was made of a future log that could not be created, or the next start would go on with it.
-func (m *Manager) removeFutureDirs(v *volume, tp protocol.TopicPartition) {
-	left, err := v.fs.ReadDir(v.path)
-	if err != nil {
-		return
-	}
-	for _, e := range left {
-		if of, suffix, err := parseDirName(e.Name()); err == nil && of == tp && suffix == futureDirSuffix {
-			_ = v.fs.RemoveAll(filepath.Join(v.path, e.Name()))
-		}
-	}
-}
-
-func (m *Manager) createFutureOn(v *volume, current *Log) (*Log, error) {
+func (m *Manager) createFutureOn(v *volume, current *Log) (l *Log, err error) {
 	if err := v.checkpoints.forget(current.tp); err != nil {
 		return nil, err
 	}
 	v.clean.forget(current.tp)
 	d := newLogDir(v, suffixedDirName(current.tp, futureDirSuffix))
-	d.future = true
+	defer func() {
+		if err != nil {
+			_ = v.fs.RemoveAll(d.dirPath()) // or the next start would go on with it
+		}
+	}()
 	d.cleaned, _ = current.dir.clean.of(current)
-	l, err := createLog(m.host, d, current.tp, current.Config())
-	if err != nil {
+	if l, err = createLog(m.host, d, current.tp, current.Config()); err != nil {
 		return nil, err
 	}
 	if err := l.SetTopicID(current.TopicID()); err != nil {
@@ -125,6 +114,19 @@ func (m *Manager) createFutureOn(v *volume, current *Log) (*Log, error) {
 	m.logs.addFuture(l)
 	v.logs.Add(1)
 	return l, nil
+}
+
+// setAside renames the future log of a partition that has no log, since its directory is not among log.dirs any more: a new log is about to be made,
+// of which this is no copy.
+func (m *Manager) setAside(tp protocol.TopicPartition) error {
+	l, ok := m.logs.removeFuture(tp)
+	if !ok {
+		return nil
+	}
+	l.dir.volume.logs.Add(-1)
+	name := suffixedDirName(tp, strayDirSuffix)
+	m.host.logger.Warn().Stringer("partition", tp).Str("dir", l.Dir()).Str("renamed", name).Msg("partition was on its way from a directory that is not there")
+	return l.retire(name)
 }
 
 // DropFuture gives up the partition's future log, if it has one; its files go as those of a deleted log.
@@ -157,8 +159,9 @@ func (m *Manager) Promote(future *Log) (*Log, error) {
 	l.SetHighWatermark(current.HighWatermark().Offset)
 	m.logs.removeFuture(tp)
 	m.logs.replace(l)
-	if future.dir.cleaned > 0 {
-		l.dir.clean.set(tp, future.dir.cleaned)
+	// A cleaning that was under way when the copying began may have ended since, and a truncation have made less of what is clean.
+	if end, _ := current.dir.clean.of(current); min(end, future.dir.cleaned) > 0 {
+		l.dir.clean.set(tp, min(end, future.dir.cleaned))
 	}
 	if err := current.dir.volume.delete([]*Log{current})[tp]; err != nil {
 		m.host.logger.Warn().Err(err).Stringer("partition", tp).Str("dir", current.Dir()).Msg("log that has moved could not be removed")

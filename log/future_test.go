@@ -284,3 +284,63 @@ func TestMovesThatCannotBe(t *testing.T) {
 		t.Errorf("the log was made in %s", l.Dir())
 	}
 }
+
+// A future log whose log's directory was taken out of log.dirs is a copy of nothing: the log that is made then gets its name, wherever it is.
+func TestFutureWithoutItsLog(t *testing.T) {
+	mem := vfs.NewMem()
+	m := openTwo(t, mem)
+	l := logtest.Create(t, m, partition)
+	appendBatch(t, l, 0, protocol.BatchOptions{}, "v")
+	future := createFuture(t, m, l)
+	copyTo(t, l, future)
+	left := future.Dir()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := log.Open(log.ManagerOptions{FS: mem, Dirs: []string{left}, Identity: logtest.Identity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if l = logtest.Create(t, m, partition); l.LogEndOffset().Offset != 0 {
+		t.Errorf("the new log ends at %d", l.LogEndOffset().Offset)
+	}
+	if _, ok := m.Future(partition); ok || !strings.Contains(mem.Tree(), "-stray/00000000000000000000.log") {
+		t.Errorf("what was on its way is not set aside:\n%s", mem.Tree())
+	}
+}
+
+// How far the log is compacted holds for the copy only as far as both were the same.
+func TestFutureIsAsCleanAsTheLog(t *testing.T) {
+	mem := vfs.NewMem()
+	m := openTwo(t, mem)
+	l := logtest.Create(t, m, partition)
+	for range 10 {
+		appendBatch(t, l, 0, protocol.BatchOptions{}, "v")
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for truncateTo, want := range map[int64]string{10: "0\n1\nt 0 8\n", 5: "0\n1\nt 0 5\n"} {
+		disk := mem.Crash(nil, 1)
+		overwrite(t, disk, l.Dir()+"/cleaner-offset-checkpoint", []byte("0\n1\nt 0 8\n"))
+		m := openTwo(t, disk)
+		l, _ := m.Log(partition)
+		future := createFuture(t, m, l)
+		copyTo(t, l, future)
+		if _, err := l.TruncateTo(truncateTo); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := future.TruncateTo(truncateTo); err != nil {
+			t.Fatal(err)
+		}
+		moved, err := m.Promote(future)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(mustRead(t, disk, moved.Dir()+"/cleaner-offset-checkpoint")); got != want {
+			t.Errorf("truncated to %d: %q, want %q", truncateTo, got, want)
+		}
+		m.Close()
+	}
+}

@@ -264,7 +264,6 @@ type loadJob struct {
 	volume        *volume
 	name          string
 	tp            protocol.TopicPartition
-	future        bool
 	options       loadOptions
 	highWatermark int64
 }
@@ -296,7 +295,7 @@ func (m *Manager) loadVolume(v *volume, jobs chan<- loadJob) error {
 			m.leftover(v, e.Name(), suffix)
 			continue
 		}
-		jobs <- loadJob{volume: v, name: e.Name(), tp: tp, future: suffix != "", highWatermark: highWatermarks[tp],
+		jobs <- loadJob{volume: v, name: e.Name(), tp: tp, highWatermark: highWatermarks[tp],
 			options: loadOptions{clean: clean, flushedTo: points[tp], start: starts[tp], cleanedTo: cleaned[tp]}}
 	}
 	return nil
@@ -338,7 +337,6 @@ func (m *Manager) leftover(v *volume, name, suffix string) {
 // loadOne loads a log. Its error makes the start fail; I/O errors and corruption only take the directory offline.
 func (m *Manager) loadOne(job loadJob) error {
 	dir := newLogDir(job.volume, job.name)
-	dir.future = job.future
 	l, err := loadLog(m.host, dir, job.tp, m.configOf(job.tp.Topic), job.options)
 	if err != nil {
 		m.offline(job.volume, err)
@@ -357,7 +355,7 @@ func (m *Manager) loadOne(job loadJob) error {
 	}
 	job.volume.logs.Add(1)
 	add := m.logs.add
-	if job.future {
+	if l.IsFuture() {
 		add = m.logs.addFuture
 	}
 	if other := add(l); other != nil {
@@ -369,7 +367,7 @@ func (m *Manager) loadOne(job loadJob) error {
 // twice decides about a partition that is in two directories.
 func (m *Manager) twice(l, other *Log) error {
 	keep, drop := keepOne(l, other)
-	if keep == nil || l.dir.future {
+	if keep == nil || l.IsFuture() {
 		return fmt.Errorf("load %s: %v is also in %s; one of the two directories must be removed", l.dir.dirPath(), l.tp, other.dir.dirPath())
 	}
 	m.host.logger.Warn().Stringer("partition", l.tp).Str("kept", keep.Dir()).Str("deleted", drop.Dir()).Msg("partition is in two directories, as if it had just moved")

@@ -49,6 +49,9 @@ func (m *Manager) Create(tp protocol.TopicPartition, o CreateOptions) (*Log, err
 	if !o.IsNew && len(m.online()) < len(m.volumes) {
 		return nil, fmt.Errorf("create %v: it may be in a directory that is offline: %w", tp, ErrStorage)
 	}
+	if err := m.setAside(tp); err != nil {
+		return nil, fmt.Errorf("create %v: %w", tp, err)
+	}
 	if o.Config == nil {
 		o.Config = m.configOf(tp.Topic)
 	}
@@ -90,17 +93,10 @@ func (m *Manager) online() []*volume {
 
 // choices are the volumes that work, in the order in which a new log is tried on them.
 func (m *Manager) choices(tp protocol.TopicPartition) []*volume {
-	list := m.online()
-	if dir := m.takePreferred(tp); dir != "" {
-		slices.SortStableFunc(list, func(a, b *volume) int {
-			switch dir {
-			case a.path:
-				return -1
-			case b.path:
-				return 1
-			}
-			return 0
-		})
+	list, dir := m.online(), m.TakePreferred(tp)
+	if i := slices.IndexFunc(list, func(v *volume) bool { return v.path == dir }); i > 0 {
+		v := list[i]
+		list = slices.Insert(slices.Delete(list, i, i+1), 0, v)
 	}
 	return list
 }
@@ -255,10 +251,8 @@ func (m *Manager) SetProducerIDExpiration(d time.Duration) { m.host.expiration.S
 
 // CheckpointHighWatermarks writes the high watermarks of the logs in one of log.dirs, unless it is offline.
 func (m *Manager) CheckpointHighWatermarks(dir string) error {
-	for _, v := range m.online() {
-		if v.path == dir {
-			return v.checkpoints.writeHighWatermarks()
-		}
+	if v := m.volume(dir); v != nil && v.check() == nil {
+		return v.checkpoints.writeHighWatermarks()
 	}
 	return nil
 }

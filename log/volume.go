@@ -102,7 +102,6 @@ type logDir struct {
 	*volume
 	name    atomic.Pointer[string]
 	created int64 // its number among volume.entries, 0 if it was there at the start
-	future  bool  // the log is to take the place of another
 	cleaned int64 // of a future log: up to where the other was compacted when the copying began; 0: not, or not known
 }
 

@@ -27,7 +27,7 @@ func throttleRates(t replica.Throttles, v *config.Values) {
 	t.Moves.SetRate(v.DynamicInt64("replica.alter.log.dirs.io.max.bytes.per.second"))
 }
 
-// movesAtOnce is how many replicas move between directories at a time; 0: as many as there are directories.
+// movesAtOnce is how many replicas move between directories at a time; 0: it is not set.
 func movesAtOnce(v *config.Values) int {
 	const threads = "num.replica.alter.log.dirs.threads"
 	if !v.Has(threads) {

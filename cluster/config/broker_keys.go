@@ -164,7 +164,7 @@ var brokerKeys = []Key{
 	{Name: "num.network.threads", Type: Int, Default: "3", Scope: ClusterWide, Check: atLeast(1)},
 	{Name: "num.partitions", Type: Int, Default: "1", Check: atLeast(1), Effect: true, Doc: "Partitions of topics that do not say how many."},
 	{Name: "num.recovery.threads.per.data.dir", Type: Int, Default: "1", Scope: ClusterWide, Check: atLeast(1), Effect: true, Doc: "Logs opened at once at the start."},
-	{Name: "num.replica.alter.log.dirs.threads", Type: Int, Default: null, Effect: true, Doc: "Replicas that move between directories at once; null: as many as there are directories."},
+	{Name: "num.replica.alter.log.dirs.threads", Type: Int, Default: null, Effect: true, Doc: "Replicas that move between directories at once, shared by the directories; one for each at the least."},
 	{Name: "num.replica.fetchers", Type: Int, Default: "1", Scope: ClusterWide, Effect: true, Doc: "Fetchers for each leader."},
 	{Name: "offset.metadata.max.bytes", Type: Int, Default: "4096", Effect: true, Doc: "Longest metadata of a committed offset."},
 	{Name: "offsets.commit.required.acks", Type: Short, Default: "-1", Effect: true, Doc: "Deprecated: replicas that a commit waits for."},

@@ -35,6 +35,9 @@ func (m *Manager) ApplyUpdateMetadata(r *cluster.UpdateMetadataRequest) error {
 		lookAgain(m.registry.online())
 	}
 	m.changes.happened()
+	for _, tp := range gone {
+		m.host.logs.TakePreferred(tp)
+	}
 	if m.listener != nil && len(dead) > 0 {
 		m.listener.BrokersDied(dead)
 	}

@@ -177,11 +177,7 @@ func (p *Partition) fetchAsConsumer(f *FetchParams, q *FetchPartition, bytesMax 
 		r.ReadFrom = closer
 		return r, nil
 	}
-	r, err := p.readView(v, f, q, bytesMax, minOneBatch)
-	if now := p.View(); isStorage(err) && now.Log != nil && now.Log != v.Log { // it has just moved to another directory
-		return p.readView(now, f, q, bytesMax, minOneBatch)
-	}
-	return r, err
+	return p.readView(v, f, q, bytesMax, minOneBatch)
 }
 
 func (p *Partition) newResult(v *View, o log.Offsets, q *FetchPartition) FetchResult {

@@ -79,25 +79,14 @@ func (w *town) records(id cluster.BrokerID) string {
 	}
 	l := p.View().Log
 	var paper paperLog
-	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
-		buf := make([]byte, 1<<16)
-		b, err := readBatches(l, at, &buf)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for batch, err := range protocol.Batches(b) {
+	eachBatch(w.t, l, func(batch protocol.Batch) {
+		for r, err := range protocol.Records(batch) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			var r protocol.RecordReader
-			r.Reset(batch, protocol.ReadOptions{})
-			for r.Next() {
-				paper.records = append(paper.records, paperRecord{cluster.LeaderEpoch(batch.LeaderEpoch()), string(r.Record().Value)})
-			}
-			r.Close()
-			at = batch.NextOffset()
+			paper.records = append(paper.records, paperRecord{cluster.LeaderEpoch(batch.LeaderEpoch()), string(r.Value)})
 		}
-	}
+	})
 	return paper.String()
 }
 

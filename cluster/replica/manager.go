@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -36,7 +35,7 @@ type Options struct {
 	Syncing            Syncing       // gokafka.isr.sync; the zero value is SyncNever
 
 	Throttles   Throttles // of replication; the zero value holds nothing back
-	MovesAtOnce int       // num.replica.alter.log.dirs.threads; 0: as many as there are directories
+	MovesAtOnce int       // num.replica.alter.log.dirs.threads, shared by the directories, each of which has one at the least
 
 	Proposer proposer // takes ISR changes to the controller; nil: this broker is alone
 	Fetchers fetchers // copies what other brokers lead; nil: this broker is alone
@@ -124,7 +123,7 @@ func New(o Options) *Manager {
 	h.propose = m.alter.propose
 	m.syncers = startSyncers(o.Logs.Dirs())
 	h.syncing, h.sync = o.Syncing, m.syncers.ask
-	m.moves = newMoves(o.Throttles.Moves, cmp.Or(o.MovesAtOnce, len(o.Logs.Dirs())))
+	m.moves = newMoves(o.Logs, o.Throttles.Moves, o.MovesAtOnce)
 	m.start(o.CheckpointInterval)
 	return m
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"sync"
 	"time"
@@ -27,14 +26,17 @@ const (
 	movePause = 100 * time.Millisecond
 )
 
-// moves copy replicas from one of this broker's directories to another (KIP-113). A move is a goroutine; so many at a time copy, the others wait.
+// moves copy replicas from one of this broker's directories to another (KIP-113). A move is a goroutine; so many at a time copy to a directory, the
+// others wait. One that hangs does not hold up those to others.
 type moves struct {
+	logs     *log.Manager
 	throttle *Throttle
-	turns    chan struct{}
+	turns    map[string]chan struct{} // by directory
 	wg       sync.WaitGroup
 
-	mu sync.Mutex
-	of map[protocol.TopicPartition]*move
+	asking sync.Mutex // one request at a time; a disk may work meanwhile
+	mu     sync.Mutex
+	of     map[protocol.TopicPartition]*move
 }
 
 // move is one replica on its way. What it copies to is given up, or has taken the log's place, when it ends.
@@ -45,15 +47,20 @@ type move struct {
 	troubled  bool // that is logged once
 }
 
-func newMoves(throttle *Throttle, atOnce int) *moves {
-	return &moves{throttle: throttle, turns: make(chan struct{}, max(1, atOnce)), of: map[protocol.TopicPartition]*move{}}
+func newMoves(logs *log.Manager, throttle *Throttle, atOnce int) *moves {
+	all := &moves{logs: logs, throttle: throttle, turns: map[string]chan struct{}{}, of: map[protocol.TopicPartition]*move{}}
+	dirs := logs.Dirs()
+	for _, dir := range dirs {
+		all.turns[dir.Path] = make(chan struct{}, max(1, atOnce/len(dirs)))
+	}
+	return all
 }
 
 // MoveReplica has a replica move to another of log.dirs, or remembers the directory for one that is not here yet, which is ErrReplicaNotAvailable. A move to
 // another directory that is under way is given up. Other errors: log.ErrNoDirectory, INVALID_TOPIC_EXCEPTION, ErrOffline, ErrUnknownPartition.
 func (m *Manager) MoveReplica(tp protocol.TopicPartition, dir string) error {
-	m.applyMu.Lock()
-	defer m.applyMu.Unlock()
+	m.moves.asking.Lock() // and not applyMu: the controller's requests do not wait for this disk
+	defer m.moves.asking.Unlock()
 	logs := m.host.logs
 	if err := logs.CheckMove(tp, dir); err != nil {
 		return err
@@ -61,8 +68,7 @@ func (m *Manager) MoveReplica(tp protocol.TopicPartition, dir string) error {
 	if m.registry.get(tp).offline {
 		return ErrOffline
 	}
-	future, moving := logs.Future(tp)
-	if moving && future.Dir() != dir {
+	if future, moving := logs.Future(tp); moving && future.Dir() != dir {
 		m.moves.end(tp)
 		if err := logs.DropFuture(tp); err != nil {
 			return fmt.Errorf("give up the move of %v: %w", tp, err)
@@ -70,18 +76,23 @@ func (m *Manager) MoveReplica(tp protocol.TopicPartition, dir string) error {
 	}
 	p, err := m.online(tp)
 	switch {
-	case errors.Is(err, ErrNotLeader), err == nil && p.View().Log == nil:
+	case errors.Is(err, ErrNotLeader):
 		logs.Prefer(tp, dir)
 		return ErrReplicaNotAvailable
 	case err != nil:
 		return err
-	case p.View().Log.Dir() == dir:
+	}
+	switch l := p.View().Log; {
+	case l == nil:
+		logs.Prefer(tp, dir)
+		return ErrReplicaNotAvailable
+	case l.Dir() == dir:
 		return nil
 	}
-	if future, err = logs.CreateFuture(tp, dir); err != nil {
+	if _, err := logs.CreateFuture(tp, dir); err != nil {
 		return fmt.Errorf("move %v to %s: %w", tp, dir, err)
 	}
-	m.moves.begin(p, future)
+	m.moves.begin(p)
 	return nil
 }
 
@@ -89,17 +100,19 @@ func (m *Manager) MoveReplica(tp protocol.TopicPartition, dir string) error {
 func (m *Manager) resumeMoves(changes ...[]change) {
 	for _, some := range changes {
 		for _, c := range some {
-			if future, ok := m.host.logs.Future(c.partition.TopicPartition); ok {
-				m.moves.begin(c.partition, future)
-			}
+			m.moves.begin(c.partition)
 		}
 	}
 }
 
-// begin starts a move, unless it is under way.
-func (all *moves) begin(p *Partition, future *log.Log) {
+// begin starts to copy to a partition's future log, if there is one and that is not under way.
+func (all *moves) begin(p *Partition) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
+	future, ok := all.logs.Future(p.TopicPartition)
+	if !ok {
+		return
+	}
 	if v := all.of[p.TopicPartition]; v != nil && v.partition == p && v.future == future {
 		return
 	}
@@ -150,22 +163,23 @@ func (all *moves) close() {
 
 // run waits for its turn and copies until the future log has taken the place of the log, or never will.
 func (all *moves) run(ctx context.Context, v *move) {
+	turn := all.turns[v.future.Dir()]
 	select {
-	case all.turns <- struct{}{}:
-		defer func() { <-all.turns }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return
 	}
 	logger := v.partition.host.logger.With().Stringer("partition", v.partition).Str("to", v.future.Dir()).Logger()
 	logger.Info().Msg("replica moves to another directory")
+	buf := make([]byte, moveChunk)
 	for ctx.Err() == nil {
 		if all.throttle.Exceeded(time.Now()) {
 			sleep(ctx, movePause)
 			continue
 		}
-		switch done, err := all.step(v); {
+		switch done, err := all.step(v, buf); {
 		case done:
-			logger.Info().Msg("replica has moved")
 			return
 		case ctx.Err() != nil || err == nil:
 		case isStorage(err):
@@ -188,13 +202,13 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// step copies a chunk, or ends the move when there is no more.
-func (all *moves) step(v *move) (done bool, err error) {
+// step copies a chunk, or ends the move when there is no more, or no log.
+func (all *moves) step(v *move, buf []byte) (done bool, err error) {
 	l := v.partition.View().Log
 	if l == nil {
-		return false, ErrOffline
+		return true, nil // it was deleted, or its directory failed
 	}
-	n, err := copyChunk(l, v.future)
+	n, err := copyChunk(l, v.future, buf)
 	if n > 0 {
 		all.throttle.Record(n, time.Now())
 	}
@@ -204,25 +218,25 @@ func (all *moves) step(v *move) (done bool, err error) {
 	if err := v.future.Flush(); err != nil { // most of it, while others append
 		return false, err
 	}
-	err = v.partition.moveTo(v.future)
+	err = v.partition.moveTo(v.future, buf)
 	return err == nil, err
 }
 
 // moveTo copies what was appended lately, while nobody else appends, and puts the future log in the place of the log.
-func (p *Partition) moveTo(future *log.Log) error {
-	e, err := p.moveToLocked(future)
+func (p *Partition) moveTo(future *log.Log, buf []byte) error {
+	e, err := p.moveToLocked(future, buf)
 	p.apply(e)
 	return err
 }
 
-func (p *Partition) moveToLocked(future *log.Log) (e effects, err error) {
+func (p *Partition) moveToLocked(future *log.Log, buf []byte) (e effects, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.log == nil {
-		return e, ErrOffline
+		return e, nil
 	}
 	for n := 1; n > 0; {
-		if n, err = copyChunk(p.log, future); err != nil {
+		if n, err = copyChunk(p.log, future, buf); err != nil {
 			return e, err
 		}
 	}
@@ -236,35 +250,31 @@ func (p *Partition) moveToLocked(future *log.Log) (e effects, err error) {
 	p.log, p.synced = moved, log.Position{}
 	p.core.moved()
 	p.publishLocked()
+	p.host.logger.Info().Stringer("partition", p).Str("to", moved.Dir()).Msg("replica has moved")
 	e.sync, e.roleChanged = p.unsyncedLocked(), true // who waits looks again, at the log that there is now
 	return e, nil
 }
 
-// copyChunk makes two logs agree and copies the next records; 0: there are no more.
-func copyChunk(l, future *log.Log) (n int, err error) {
+// copyChunk makes two logs agree and copies the next records, by way of a buffer; 0: there are no more.
+func copyChunk(l, future *log.Log, buf []byte) (n int, err error) {
 	if err := agree(l, future); err != nil {
 		return 0, err
 	}
 	at, end := future.LogEndOffset().Offset, l.LogEndOffset().Offset
-	s, err := l.Read(at, min(moveChunk, future.Config().SegmentBytesMax), log.ToLogEnd, true)
-	if err != nil {
+	buf = buf[:min(len(buf), future.Config().SegmentBytesMax)]
+	batches, err := readBatches(l, at, &buf)
+	switch {
+	case err != nil:
 		return 0, fmt.Errorf("read: %w", err)
-	}
-	defer s.Release()
-	if s.Len() == 0 && at < end {
+	case len(batches) == 0 && at < end:
 		return 0, fmt.Errorf("no records from offset %d on", at)
-	}
-	if s.Len() == 0 {
+	case len(batches) == 0:
 		return 0, nil
 	}
-	batches := make([]byte, s.Len())
-	if n, err = s.ReadAt(batches, 0); err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("read: %w", err)
-	}
-	if _, err := future.AppendAsFollower(batches[:n], math.MaxInt32); err != nil {
+	if _, err := future.AppendAsFollower(batches, math.MaxInt32); err != nil {
 		return 0, fmt.Errorf("copy: %w", err)
 	}
-	return n, nil
+	return len(batches), nil
 }
 
 // agree has a future log begin where the log begins, and removes from it what was removed from the log since it was copied: by a truncation, by

@@ -254,7 +254,8 @@ func TestCopyFollowsTheLog(t *testing.T) {
 	}
 	catchUp := func(what string) {
 		t.Helper()
-		for n, err := copyChunk(l, future); n > 0 || err != nil; n, err = copyChunk(l, future) {
+		buf := make([]byte, moveChunk)
+		for n, err := copyChunk(l, future, buf); n > 0 || err != nil; n, err = copyChunk(l, future, buf) {
 			if err != nil {
 				t.Fatal(what, err)
 			}
@@ -476,4 +477,72 @@ func TestMoveDuringASync(t *testing.T) {
 			t.Errorf("%v, the controller was asked %d times", acks[0].Err, controller.asked)
 		}
 	})
+}
+
+// A disk that hangs holds up the moves to it, not those to others, and not the controller (case 56).
+func TestMoveToADirectoryThatHangs(t *testing.T) {
+	for _, hangs := range []vfs.Op{vfs.OpMkdir, vfs.OpWrite} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			var slow atomic.Pointer[string]
+			disk := vfs.Faulty{FS: vfs.NewMem(), Fail: func(op vfs.Op, name string) error {
+				if dir := slow.Load(); dir != nil && op == hangs && strings.HasPrefix(name, *dir) && strings.Contains(name, "-future") {
+					<-release
+				}
+				return nil
+			}}
+			dirs := []string{"/a", "/b", "/c"}
+			b := newBrokerIn(t, disk, dirs)
+			other := led(3, 3, ids(1), ids(1))
+			other.Partition = 1
+			if err := b.tell(led(3, 3, ids(1), ids(1)), other); err != nil {
+				t.Fatal(err)
+			}
+			home := map[int32]string{}
+			for n := range int32(2) {
+				p, err := b.Partition(protocol.TopicPartition{Topic: "t", Partition: n})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := p.AppendAsLeader(batch(t, 1), AcksLeader, log.AppendOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				home[n] = p.View().Log.Dir()
+				dirs = slices.DeleteFunc(dirs, func(dir string) bool { return dir == home[n] })
+			}
+			slow.Store(&dirs[0])
+			go func() {
+				if err := b.MoveReplica(tp0, dirs[0]); err != nil {
+					t.Error(err)
+				}
+			}()
+			synctest.Wait()
+			if err := b.tell(led(4, 4, ids(1), ids(1))); err != nil {
+				t.Error("the controller:", err)
+			}
+			if hangs == vfs.OpWrite { // a request that hangs holds up the next ones
+				if err := b.MoveReplica(other.TopicPartition, home[0]); err != nil {
+					t.Error(err)
+				}
+				synctest.Wait()
+				if b.homeOf(other.TopicPartition) != home[0] {
+					t.Error("the move to another directory waits")
+				}
+			}
+			close(release)
+			synctest.Wait()
+			if dir := b.homeOf(tp0); dir != dirs[0] {
+				t.Errorf("the log is in %s once the disk works", dir)
+			}
+		})
+	}
+}
+
+func (b *broker) homeOf(tp protocol.TopicPartition) string {
+	b.t.Helper()
+	p, err := b.Partition(tp)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p.View().Log.Dir()
 }
