@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -186,10 +187,18 @@ func TestFutureOutlivesARestart(t *testing.T) {
 // The power is cut before each operation of the move's end: there is one log, with all that was flushed.
 func TestPromoteOutlivesACrash(t *testing.T) {
 	mem := vfs.NewMem()
-	var clones []*vfs.Mem
 	rnd := rand.New(rand.NewPCG(1, 1))
+	var mu sync.Mutex // rolled segments are flushed in the background
+	var clones []*vfs.Mem
 	ends := false
+	setEnds := func(now bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		ends = now
+	}
 	m := openTwo(t, vfs.Faulty{FS: mem, Fail: func(vfs.Op, string) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if ends {
 			for _, keep := range []float64{0, 0.5, 1} {
 				clones = append(clones, mem.Crash(rnd, keep))
@@ -207,13 +216,15 @@ func TestPromoteOutlivesACrash(t *testing.T) {
 	want := contents(t, l)
 	future := createFuture(t, m, l)
 	copyTo(t, l, future)
-	ends = true
+	setEnds(true)
 	if _, err := m.Promote(future); err != nil {
 		t.Fatal(err)
 	}
-	ends = false
+	setEnds(false)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
 	clones = append(clones, mem.Crash(rnd, 0))
-	m.Close()
 	dirs := map[string]int{}
 	for i, clone := range clones {
 		m := openTwo(t, clone)
