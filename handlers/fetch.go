@@ -37,7 +37,7 @@ type FetchOptions struct {
 // reader is what Fetch asks of the replicas.
 type reader interface {
 	leaderHints
-	Fetch(ctx context.Context, f *replica.FetchParams, parts []replica.FetchPartition, dst []replica.FetchResult) []replica.FetchResult
+	Fetch(ctx context.Context, f *replica.FetchParams, parts []replica.FetchPartition, dst []replica.FetchResult) ([]replica.FetchPartition, []replica.FetchResult)
 }
 
 var (
@@ -46,8 +46,9 @@ var (
 	errZstdTooNew     = fmt.Errorf("topic is compressed with zstd, which the reader does not know: %w", kerr.UnsupportedCompressionType)
 )
 
-func fetch(r reader, o FetchOptions) API {
-	sessions := newFetchSessions(o.SessionSlots)
+func fetch(r reader, o FetchOptions) API { return fetchIn(newFetchSessions(o.SessionSlots), r, o) }
+
+func fetchIn(sessions *fetchSessions, r reader, o FetchOptions) API {
 	now := o.Now
 	if now == nil {
 		now = time.Now
@@ -94,7 +95,8 @@ func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax in
 	if unknownIsolation(f.request.IsolationLevel) {
 		return f.refuse(kerr.UnknownServerError).Encode()
 	}
-	x, wants := sessions.resolve(f.request, image, now(), f.wants)
+	p := f.params(bytesMax)
+	x, wants := sessions.resolve(f.request, image, p.BytesMin, now(), f.wants)
 	f.wants = wants
 	if x.session == nil {
 		f.dropRepeats()
@@ -104,10 +106,11 @@ func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax in
 		resp.ErrorCode = protocol.CodeOf(x.err)
 		return resp.Encode()
 	}
-	f.split(image)
-	if len(f.reads) > 0 {
-		f.results = f.reader.Fetch(ctx, f.params(bytesMax), f.reads, f.results)
+	missing := f.split(image)
+	if p.Standing = x.standing(); len(f.reads) > 0 || p.Standing != nil && p.Standing.Quiet() > 0 {
+		f.reads, f.results = f.reader.Fetch(ctx, p, f.reads, f.results)
 	}
+	f.wants = append(append(f.wants[:0], f.reads...), missing...)
 	f.shape()
 	id, err := sessions.finish(&x, f.wants, f.answers, f.told, f.follower(), now())
 	if err != nil {
@@ -210,12 +213,11 @@ func boundOf(replicaID int32, isolation int8) log.Bound {
 	return log.ToHighWatermark
 }
 
-// split orders wants such that the partitions that do not exist are the last, and lists the others for reading.
-func (f *fetching) split(image *cluster.Metadata) {
+// split lists the partitions that exist for reading, and returns the others.
+func (f *fetching) split(image *cluster.Metadata) (missing []replica.FetchPartition) {
 	exists := func(q *replica.FetchPartition) bool {
 		return q.Topic != "" && image.Partition(q.TopicPartition) != nil
 	}
-	var missing []replica.FetchPartition
 	for i := range f.wants {
 		if q := &f.wants[i]; exists(q) {
 			f.reads = append(f.reads, *q)
@@ -223,9 +225,7 @@ func (f *fetching) split(image *cluster.Metadata) {
 			missing = append(missing, *q)
 		}
 	}
-	if missing != nil {
-		f.wants = append(append(f.wants[:0], f.reads...), missing...)
-	}
+	return missing
 }
 
 // shape makes the answers.

@@ -62,13 +62,11 @@ func keyOf(q *replica.FetchPartition) sessionKey {
 	return sessionKey{id: q.TopicID, partition: q.Partition}
 }
 
-// sessionPartition is what the reader wants of a partition, and what it was told last. It is an element of the
-// session's list.
+// sessionPartition is a partition of a session, and what the reader was told of it last.
 type sessionPartition struct {
-	want          replica.FetchPartition
+	watch         *replica.StandingWatch // with what the reader wants of it
 	highWatermark int64
 	logStart      int64
-	prev, next    *sessionPartition
 }
 
 // tell reports whether the reader must hear of a result, and remembers what it then knows.
@@ -86,51 +84,74 @@ func (s *sessionPartition) tell(r *protocol.FetchPartition) bool {
 	return must
 }
 
-// fetchSession is one reader's list of partitions, in the order in which they are read: those that gave records go to
-// the end, so that all get their turn when the limits are small.
+// fetchSession is one reader's list of partitions. Those that gave records are read after the others next time, so that all get
+// their turn when the limits are small.
+//
+// A request is about the partitions to which something has happened since the reader heard of them. What nobody tells a session (that retention
+// removed records, that a follower is to join the ISR but could not yet) it finds by looking at all of them every wholeEvery, which is less than
+// what a request may wait for anyway.
 type fetchSession struct {
 	id         int32
 	privileged bool // a follower's
 	usesIDs    bool
 	created    time.Time
+	standing   *replica.Standing
 
 	used atomic.Int64 // when, in Unix nanoseconds
 	size atomic.Int64 // partitions, as of used
 
-	mu         sync.Mutex // of what follows; not taken together with the cache's
-	epoch      int32      // that the next request must carry
+	mu         sync.Mutex              // of what follows; not taken together with the cache's
+	epoch      int32                   // that the next request must carry
+	wholeAt    time.Time               // when it was about all partitions
+	unnamed    map[sessionKey]struct{} // partitions of ids that are of no topic known so far
+	closed     bool
 	partitions map[sessionKey]*sessionPartition
-	list       sessionPartition // sentinel
 }
+
+// wholeEvery is how often a session's request is about all of its partitions.
+const wholeEvery = 250 * time.Millisecond
 
 func (s *fetchSession) find(q *replica.FetchPartition) *sessionPartition {
 	return s.partitions[keyOf(q)]
 }
-
-func (s *fetchSession) pushBackLocked(p *sessionPartition) {
-	p.prev, p.next = s.list.prev, &s.list
-	p.prev.next, p.next.prev = p, p
-}
-
-func unlink(p *sessionPartition) { p.prev.next, p.next.prev = p.next, p.prev }
 
 // setLocked adds a partition or changes what is wanted of it. What the reader knows of it stays.
 func (s *fetchSession) setLocked(q *replica.FetchPartition) *sessionPartition {
 	key := keyOf(q)
 	p := s.partitions[key]
 	if p == nil {
-		p = &sessionPartition{highWatermark: -1, logStart: -1}
+		p = &sessionPartition{watch: s.standing.Add(*q), highWatermark: -1, logStart: -1}
 		s.partitions[key] = p
-		s.pushBackLocked(p)
+	} else {
+		p.watch.Set(*q)
 	}
-	p.want = *q
+	if s.closed {
+		p.watch.Close()
+	}
+	if q.Topic == "" {
+		s.unnamed[key] = struct{}{}
+	}
 	return p
 }
 
 func (s *fetchSession) forgetLocked(key sessionKey) {
 	if p := s.partitions[key]; p != nil {
-		unlink(p)
+		p.watch.Close()
 		delete(s.partitions, key)
+		delete(s.unnamed, key)
+	}
+}
+
+// close takes the watches of a session that is out of the cache from the partitions. A request of it that is under way is still answered.
+func (s *fetchSession) close() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, p := range s.partitions {
+		p.watch.Close()
 	}
 }
 
@@ -157,7 +178,7 @@ type fetchContext struct {
 
 // resolve finds out what a request is to its session, and appends the partitions that are to be read to dst. They have no
 // topic name where the id is unknown.
-func (c *fetchSessions) resolve(r *kmsg.FetchRequest, image *cluster.Metadata, now time.Time, dst []replica.FetchPartition) (fetchContext, []replica.FetchPartition) {
+func (c *fetchSessions) resolve(r *kmsg.FetchRequest, image *cluster.Metadata, bytesMin int, now time.Time, dst []replica.FetchPartition) (fetchContext, []replica.FetchPartition) {
 	x := fetchContext{epoch: r.SessionEpoch, usesIDs: r.Version >= 13}
 	if r.SessionEpoch == sessionEpochFirst || r.SessionEpoch == sessionEpochFinal {
 		c.drop(r.SessionID)
@@ -170,7 +191,7 @@ func (c *fetchSessions) resolve(r *kmsg.FetchRequest, image *cluster.Metadata, n
 		return x, dst
 	}
 	var empty bool
-	if dst, empty, x.err = s.advance(r, image, now, dst); x.err != nil {
+	if dst, empty, x.err = s.advance(r, image, bytesMin, now, dst); x.err != nil {
 		return x, dst
 	}
 	if empty {
@@ -188,7 +209,7 @@ func (c *fetchSessions) find(id int32) *fetchSession {
 }
 
 // advance takes a session's next request, and appends what is to be read; empty tells that no partition is left.
-func (s *fetchSession) advance(r *kmsg.FetchRequest, image *cluster.Metadata, now time.Time, dst []replica.FetchPartition) (reads []replica.FetchPartition, empty bool, err error) {
+func (s *fetchSession) advance(r *kmsg.FetchRequest, image *cluster.Metadata, bytesMin int, now time.Time, dst []replica.FetchPartition) (reads []replica.FetchPartition, empty bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -204,7 +225,12 @@ func (s *fetchSession) advance(r *kmsg.FetchRequest, image *cluster.Metadata, no
 		return dst, true, nil
 	}
 	s.epoch = nextSessionEpoch(s.epoch)
-	return s.appendAllLocked(dst, image), false, nil
+	if now.Sub(s.wholeAt) >= wholeEvery {
+		s.wholeAt = now
+		s.openAllLocked()
+	}
+	s.nameLocked(image)
+	return s.standing.Begin(bytesMin, dst), false, nil
 }
 
 // updateLocked carries out what a request changes in the list.
@@ -228,15 +254,21 @@ func (s *fetchSession) updateLocked(r *kmsg.FetchRequest, image *cluster.Metadat
 	}
 }
 
-// appendAllLocked lists all partitions of the session, resolving names of ids that were unknown before.
-func (s *fetchSession) appendAllLocked(dst []replica.FetchPartition, image *cluster.Metadata) []replica.FetchPartition {
-	for p := s.list.next; p != &s.list; p = p.next {
-		if p.want.Topic == "" {
-			p.want.Topic = nameOf(p.want.TopicID, image)
-		}
-		dst = append(dst, p.want)
+// openAllLocked has the next fetch look at all partitions.
+func (s *fetchSession) openAllLocked() {
+	for _, p := range s.partitions {
+		p.watch.Open()
 	}
-	return dst
+}
+
+// nameLocked finds the names of ids that were unknown before.
+func (s *fetchSession) nameLocked(image *cluster.Metadata) {
+	for key := range s.unnamed {
+		if name := nameOf(key.id, image); name != "" {
+			s.partitions[key].watch.Rename(name)
+			delete(s.unnamed, key)
+		}
+	}
 }
 
 func appendWanted(dst []replica.FetchPartition, r *kmsg.FetchRequest, image *cluster.Metadata) []replica.FetchPartition {
@@ -275,6 +307,14 @@ func nameOf(id protocol.TopicID, image *cluster.Metadata) string {
 	return ""
 }
 
+// standing is the session as the replicas see it, if the request has one.
+func (x *fetchContext) standing() *replica.Standing {
+	if x.session == nil {
+		return nil
+	}
+	return x.session.standing
+}
+
 // finish decides what of the answer the reader is told: all without an incremental session, else what is news. The
 // results are in the order of the partitions that resolve gave; those to be left out lose their place in the result.
 func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, results []protocol.FetchPartition, told []bool, follower bool, now time.Time) (id int32, err error) {
@@ -291,6 +331,7 @@ func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.epoch != nextSessionEpoch(x.epoch) {
+		s.wholeAt = time.Time{} // what this request found nobody is told
 		return s.id, errSessionEpoch
 	}
 	for i := range wants {
@@ -300,8 +341,7 @@ func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, 
 		}
 		told[i] = p.tell(&results[i])
 		if results[i].Records.Len() > 0 {
-			unlink(p)
-			s.pushBackLocked(p)
+			p.watch.ToEnd()
 		}
 	}
 	return s.id, nil
@@ -309,23 +349,34 @@ func (c *fetchSessions) finish(x *fetchContext, wants []replica.FetchPartition, 
 
 // create makes a session of a full request, if there is room.
 func (c *fetchSessions) create(x *fetchContext, wants []replica.FetchPartition, results []protocol.FetchPartition, follower bool, now time.Time) int32 {
-	s := &fetchSession{privileged: follower, usesIDs: x.usesIDs, created: now,
-		epoch: nextSessionEpoch(sessionEpochFirst), partitions: map[sessionKey]*sessionPartition{}}
+	s := &fetchSession{privileged: follower, usesIDs: x.usesIDs, created: now, standing: replica.NewStanding(),
+		epoch: nextSessionEpoch(sessionEpochFirst), partitions: map[sessionKey]*sessionPartition{}, unnamed: map[sessionKey]struct{}{}}
 	s.used.Store(now.UnixNano())
 	s.size.Store(int64(len(wants)))
-	s.list.prev, s.list.next = &s.list, &s.list
 	for i := range wants {
 		p := s.setLocked(&wants[i])
 		p.highWatermark, p.logStart = results[i].HighWatermark, results[i].LogStartOffset
 	}
+	evicted, ok := c.insert(s, now)
+	evicted.close()
+	if !ok {
+		return noSession
+	}
+	return s.id
+}
+
+// insert gives a session an id, in the place of another one if there is no room.
+func (c *fetchSessions) insert(s *fetchSession, now time.Time) (evicted *fetchSession, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.sessions) >= c.slots && !c.evictLocked(s, now) {
-		return noSession
+	if len(c.sessions) >= c.slots {
+		if evicted = c.evictLocked(s, now); evicted == nil {
+			return nil, false
+		}
 	}
 	s.id = c.newIDLocked()
 	c.sessions[s.id] = s
-	return s.id
+	return evicted, true
 }
 
 func (c *fetchSessions) newIDLocked() int32 {
@@ -340,7 +391,7 @@ func (c *fetchSessions) newIDLocked() int32 {
 // evictLocked makes room for a session: by the one that has been idle longest, if it has been for long; else by
 // the least one, if the newcomer is not less. Followers are above consumers. A session is safe from its equals for its first
 // two minutes, except that a follower may take a consumer's place at any time.
-func (c *fetchSessions) evictLocked(newcomer *fetchSession, now time.Time) bool {
+func (c *fetchSessions) evictLocked(newcomer *fetchSession, now time.Time) (evicted *fetchSession) {
 	var idlest, least *fetchSession
 	for _, s := range c.sessions {
 		if idlest == nil || s.used.Load() < idlest.used.Load() {
@@ -353,13 +404,14 @@ func (c *fetchSessions) evictLocked(newcomer *fetchSession, now time.Time) bool 
 	}
 	switch {
 	case idlest != nil && now.UnixNano()-idlest.used.Load() > int64(sessionIdleMax):
-		delete(c.sessions, idlest.id)
+		evicted = idlest
 	case least != nil && !newcomer.less(least):
-		delete(c.sessions, least.id)
+		evicted = least
 	default:
-		return false
+		return nil
 	}
-	return true
+	delete(c.sessions, evicted.id)
+	return evicted
 }
 
 // less orders sessions by worth.
@@ -374,10 +426,16 @@ func (s *fetchSession) less(t *fetchSession) bool {
 }
 
 func (c *fetchSessions) drop(id int32) {
-	if id == noSession {
-		return
+	if id != noSession {
+		c.take(id).close()
 	}
+}
+
+// take removes a session from the cache; nil if it is not there.
+func (c *fetchSessions) take(id int32) *fetchSession {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s := c.sessions[id]
 	delete(c.sessions, id)
+	return s
 }

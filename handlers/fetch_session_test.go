@@ -74,7 +74,7 @@ func (c *sessionClient) want(id, epoch int32, partitions ...string) *kmsg.FetchR
 // fetch sends a request and returns the session of the answer and the partitions told of in it.
 func (c *sessionClient) fetch(id, epoch int32, partitions ...string) (session int32, told string, err error) {
 	c.t.Helper()
-	x, wants := c.cache.resolve(c.want(id, epoch, partitions...), c.image, c.now, nil)
+	x, wants := c.cache.resolve(c.want(id, epoch, partitions...), c.image, 1, c.now, nil)
 	if x.err != nil {
 		return noSession, "", x.err
 	}
@@ -161,7 +161,8 @@ func TestPartitionsWithRecordsGoToTheEnd(t *testing.T) {
 func peek(c *sessionClient, id int32) (*fetchSession, []string) {
 	s := c.cache.sessions[id]
 	var order []string
-	for _, q := range s.appendAllLocked(nil, c.image) {
+	s.nameLocked(c.image)
+	for _, q := range s.standing.Begin(1, nil) {
 		order = append(order, fmt.Sprintf("%s%d", q.Topic, q.Partition))
 	}
 	return s, order
@@ -212,7 +213,7 @@ func TestSessionEpochWraps(t *testing.T) {
 func TestOvertakenRequest(t *testing.T) {
 	c := newSessionClient(t, 10)
 	id, _, _ := c.fetch(0, 0, "a0")
-	x, wants := c.cache.resolve(c.want(id, 1), c.image, c.now, nil)
+	x, wants := c.cache.resolve(c.want(id, 1), c.image, 1, c.now, nil)
 	c.expect(id, "", nil, id, 2)
 	answers, told := []protocol.FetchPartition{protocol.NewFetchPartition(0, 0)}, make([]bool, 1)
 	if got, err := c.cache.finish(&x, wants, answers, told, false, c.now); got != id || !errors.Is(err, kerr.InvalidFetchSessionEpoch) || told[0] {
@@ -298,7 +299,7 @@ func BenchmarkIncrementalFetch(b *testing.B) {
 		r.Topics = append(r.Topics, kmsg.FetchRequestTopic{Topic: "t", Partitions: []kmsg.FetchRequestTopicPartition{q}})
 	}
 	image := topicImage()
-	x, wants := c.resolve(r, image, sessionStart, nil)
+	x, wants := c.resolve(r, image, 1, sessionStart, nil)
 	answers, told := make([]protocol.FetchPartition, len(wants)), make([]bool, len(wants))
 	for i := range answers {
 		answers[i] = protocol.NewFetchPartition(int32(i), 0)
@@ -309,7 +310,7 @@ func BenchmarkIncrementalFetch(b *testing.B) {
 	buf := make([]replica.FetchPartition, 0, 100)
 	b.ReportAllocs()
 	for b.Loop() {
-		x, wants := c.resolve(next, image, sessionStart, buf)
+		x, wants := c.resolve(next, image, 1, sessionStart, buf)
 		if _, err := c.finish(&x, wants, answers, told, false, sessionStart); err != nil || x.err != nil {
 			b.Fatal(err, x.err)
 		}

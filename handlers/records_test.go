@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -401,6 +402,93 @@ func TestFetchSessionEndToEnd(t *testing.T) {
 	next.SessionEpoch = 2
 	if resp := b.fetch(api, next); len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 || len(resp.Topics[0].Partitions[0].RecordBatches) == 0 {
 		t.Errorf("one partition has records: %+v", resp)
+	}
+}
+
+// A session's requests are about what happened, and now and then about everything: a log start that retention moved is told by nobody.
+func TestFetchSessionHearsOfRetention(t *testing.T) {
+	b := newRecordBroker(t)
+	if _, err := b.produce(produceRequest(9, 1, to(0, testBatch(t, protocol.BatchOptions{}, "x", "y")))); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	api := fetch(b.Manager, FetchOptions{BytesMax: 1 << 20, SessionSlots: 10, Now: func() time.Time { return now }})
+	full := b.fetchRequest(13, 0, 1)
+	full.Topics[0].Partitions[0].FetchOffset, full.SessionEpoch = 2, 0
+	next := kmsg.NewPtrFetchRequest()
+	next.Version, next.MaxBytes, next.SessionID, next.SessionEpoch = 13, 1<<20, b.fetch(api, full).SessionID, 0
+	told := func() (partitions []int32) {
+		next.SessionEpoch++
+		for _, topic := range b.fetch(api, next).Topics {
+			for _, p := range topic.Partitions {
+				partitions = append(partitions, p.Partition)
+			}
+		}
+		return partitions
+	}
+	told() // looks at all, as it is the first
+	p, err := b.Partition(protocol.TopicPartition{Topic: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.View().Log.IncrementLogStartOffset(1); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); got != nil {
+		t.Errorf("told of %v at once, though all were looked at a moment ago", got)
+	}
+	now = now.Add(wholeEvery)
+	if got := told(); !slices.Equal(got, []int32{0}) {
+		t.Errorf("told of %v when all are looked at, want [0]", got)
+	}
+}
+
+// What a session leaves in partitions goes with it: when it is ended, and when another takes its place.
+func TestFetchSessionLeavesNothingBehind(t *testing.T) {
+	for name, end := range map[string]func(b *recordBroker, api API, id int32){
+		"ended": func(b *recordBroker, api API, id int32) {
+			end := b.fetchRequest(13, 0)
+			end.SessionID = id
+			b.fetch(api, end)
+		},
+		"replaced": func(b *recordBroker, api API, id int32) {
+			again := b.fetchRequest(13, 1)
+			again.SessionID, again.SessionEpoch = id, 0
+			b.fetch(api, again)
+		},
+		"evicted": func(b *recordBroker, api API, _ int32) {
+			larger := b.fetchRequest(13, 0, 1, 2)
+			larger.SessionEpoch = 0
+			b.fetch(api, larger)
+		},
+		"emptied": func(b *recordBroker, api API, id int32) {
+			next := kmsg.NewPtrFetchRequest()
+			next.Version, next.MaxBytes, next.SessionID, next.SessionEpoch = 13, 1<<20, id, 2
+			next.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{TopicID: b.id, Partitions: []int32{0, 1}}}
+			b.fetch(api, next)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newRecordBroker(t)
+			now := time.Now()
+			sessions := newFetchSessions(1)
+			api := fetchIn(sessions, b.Manager, FetchOptions{BytesMax: 1 << 20, Now: func() time.Time { return now }})
+			full := b.fetchRequest(13, 0, 1)
+			full.SessionEpoch = 0
+			id := b.fetch(api, full).SessionID
+			next := kmsg.NewPtrFetchRequest()
+			next.Version, next.MaxBytes, next.SessionID, next.SessionEpoch = 13, 1<<20, id, 1
+			b.fetch(api, next)
+			standing := sessions.sessions[id].standing
+			if n := standing.Quiet(); n != 2 {
+				t.Fatalf("%d partitions are quiet, want 2", n)
+			}
+			now = now.Add(sessionIdleMax + time.Second)
+			end(b, api, id)
+			if n := standing.Quiet(); n != 0 || sessions.sessions[id] != nil {
+				t.Errorf("%d partitions are watched still; the session: %v", n, sessions.sessions[id])
+			}
+		})
 	}
 }
 

@@ -30,6 +30,7 @@ type Leader struct {
 	*Channel
 	options LeaderOptions
 	session session
+	unnamed bool   // some partition of the last whole fetch had no topic id
 	buf     []byte // holds the last answer to a fetch
 	answers []replica.LeaderAnswer
 }
@@ -50,19 +51,22 @@ const (
 )
 
 // Fetch implements replica.Leader. What it returns is valid until the next Fetch.
-func (l *Leader) Fetch(ctx context.Context, asks []replica.FetchAsk) ([]replica.LeaderAnswer, error) {
+func (l *Leader) Fetch(ctx context.Context, asks []replica.FetchAsk, whole bool) ([]replica.LeaderAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	req := kmsg.NewPtrFetchRequest()
 	versions := bounds{fetchMin, fetchMax}
-	if slices.ContainsFunc(asks, func(a replica.FetchAsk) bool { return a.TopicID.IsZero() }) {
+	if whole {
+		l.unnamed = slices.ContainsFunc(asks, func(a replica.FetchAsk) bool { return a.TopicID.IsZero() })
+	}
+	if l.unnamed {
 		versions.highest = fetchByID - 1
 	}
 	if err := l.negotiateLocked(ctx, req, versions); err != nil {
 		return nil, err
 	}
 	l.limit(req)
-	l.session.ask(req, asks, l.options.PartitionBytesMax)
+	l.session.ask(req, asks, whole, l.options.PartitionBytesMax)
 	answer, buf, err := l.exchangeLocked(ctx, req, l.buf)
 	l.buf = buf
 	if err != nil {
@@ -75,6 +79,13 @@ func (l *Leader) Fetch(ctx context.Context, asks []replica.FetchAsk) ([]replica.
 	}
 	l.answers = l.session.read(l.answers[:0], resp)
 	return l.answers, nil
+}
+
+// Remembers implements replica.Leader.
+func (l *Leader) Remembers() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.session.epoch != 0
 }
 
 func (l *Leader) limit(req *kmsg.FetchRequest) {

@@ -35,8 +35,9 @@ type held struct {
 // lost is called when it is not known whether the leader has seen the last request.
 func (s *session) lost() { s.epoch = 0 }
 
-// ask fills in what the leader does not know yet.
-func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, partitionBytesMax int32) {
+// ask fills in what the leader does not know yet. What is held and not asked for is held no more if the asks are the whole; they are in the first request of a
+// session.
+func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, whole bool, partitionBytesMax int32) {
 	if byID := req.Version >= fetchByID; byID != s.byID {
 		s.byID = byID
 		s.lost()
@@ -63,7 +64,9 @@ func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, partition
 		s.names[a.TopicID] = a.Topic
 		s.add(req, a, partitionBytesMax)
 	}
-	s.forgetOthers(req, len(asks))
+	if whole {
+		s.forgetOthers(req, len(asks))
+	}
 }
 
 func (s *session) add(req *kmsg.FetchRequest, a *replica.FetchAsk, partitionBytesMax int32) {

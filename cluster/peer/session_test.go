@@ -93,7 +93,7 @@ func follow(t *testing.T, steps []step) {
 	for i, st := range steps {
 		req := kmsg.NewPtrFetchRequest()
 		req.Version = st.version
-		s.ask(req, st.asks, 1<<20)
+		s.ask(req, st.asks, true, 1<<20)
 		if got := said(req); got != st.said {
 			t.Fatalf("step %d says %q, want %q", i, got, st.said)
 		}
@@ -109,12 +109,41 @@ func follow(t *testing.T, steps []step) {
 	}
 }
 
+// What is not asked for is held as it was, unless the asks are the whole.
+func TestSessionSaysPartOfWhatChanged(t *testing.T) {
+	a0, a1, b0 := ask("a", 1, 0, 5), ask("a", 1, 1, 6), ask("b", 2, 0, 7)
+	var s session
+	for i, st := range []struct {
+		asks  []replica.FetchAsk
+		whole bool
+		said  string
+	}{
+		{[]replica.FetchAsk{a0, a1, b0}, true, "0/0 a1-0@5 a1-1@6 b2-0@7"},
+		{[]replica.FetchAsk{ask("a", 1, 1, 8)}, false, "9/1 a1-1@8"},
+		{nil, false, "9/2"},
+		{[]replica.FetchAsk{a0, ask("a", 1, 1, 8), b0}, true, "9/3"},
+		{[]replica.FetchAsk{b0}, true, "9/4 !a1-0 !a1-1"},
+	} {
+		req := kmsg.NewPtrFetchRequest()
+		req.Version = fetchMax
+		s.ask(req, st.asks, st.whole, 1<<20)
+		if got := said(req); got != st.said {
+			t.Errorf("step %d says %q, want %q", i, got, st.said)
+		}
+		resp := kmsg.NewPtrFetchResponse()
+		resp.SessionID = 9
+		if _, err := s.answered(req, resp); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A leader that refuses the first request of a session is not asked again at once.
 func TestRefusedSessionIsAnError(t *testing.T) {
 	var s session
 	req := kmsg.NewPtrFetchRequest()
 	req.Version = fetchMax
-	s.ask(req, []replica.FetchAsk{ask("a", 1, 0, 0)}, 1)
+	s.ask(req, []replica.FetchAsk{ask("a", 1, 0, 0)}, true, 1)
 	resp := kmsg.NewPtrFetchResponse()
 	resp.ErrorCode = kerr.InvalidFetchSessionEpoch.Code
 	if again, err := s.answered(req, resp); again || err == nil {
@@ -135,6 +164,6 @@ func BenchmarkSession(b *testing.B) {
 		asks[500].Offset++
 		req := kmsg.NewPtrFetchRequest()
 		req.Version = 17
-		s.ask(req, asks, 1<<20)
+		s.ask(req, asks, true, 1<<20)
 	}
 }

@@ -4,6 +4,7 @@
 //	Partition  one replica: a lock around its core, its log, a View for readers, the watches of those who wait
 //	core       leadership, epochs, ISR, the followers' progress; pure, without clock or I/O
 //	purgatory  requests that wait: blocked goroutines, woken when what they wait for has happened
+//	Standing   a fetch session: its watches stay in the partitions from one fetch to the next
 //	Fetchers   a loop for each broker that leads what this one follows, and the pure fetcherCore that tells it what to do
 //	moves      replicas that go to another of this broker's directories: copied, and put in the place of the log under the partition's lock
 //	Journal    the log of an internal topic, as the coordinators use it
@@ -26,7 +27,16 @@
 //	fetcher.mu       one loop's core; held while an answer is carried out, so that a partition can be taken away safely
 //	Partition.mu     core and view; read-locked by appends, locked by fetches of followers
 //	log.Log's own
-//	watchers.mu      a leaf, taken after Partition.mu was released
+//	Standing.placing where a session's watches are
+//	watchers.mu      taken after Partition.mu was released
+//	Standing.mu      which of a session's watches are open; a leaf
+//
+// # What a round of replication costs
+//
+// As much as has happened, however many partitions two brokers share. The leader looks at those partitions of a follower's session in which a watch was
+// opened by an event, or that the request names; the follower asks only for what it appended to. What comes without an event (a log start that
+// retention moved, a topic id that is new) is found by looking at all every quarter of a second, on either side. Apache Kafka looks at all partitions
+// each time, on both sides, and so its acks=all becomes slower with each partition that the brokers have.
 //
 // # Rules that keep acknowledged records
 //

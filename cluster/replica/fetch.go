@@ -23,8 +23,9 @@ type FetchParams struct {
 	Listener    string        // at which the consumer would ask another replica
 	WaitMax     time.Duration // how long to wait for BytesMin
 	BytesMin    int
-	BytesMax    int  // of all partitions together
-	HardLimit   bool // limits hold even for the first batch, which may be cut (before KIP-74)
+	BytesMax    int       // of all partitions together
+	HardLimit   bool      // limits hold even for the first batch, which may be cut (before KIP-74)
+	Standing    *Standing // the session whose partitions are fetched, begun for this fetch; nil: none
 }
 
 func (f *FetchParams) fromFollower() bool { return f.ReplicaID >= 0 }
@@ -38,6 +39,8 @@ type FetchPartition struct {
 	BytesMax         int32
 	LeaderEpoch      cluster.LeaderEpoch // in which the reader believes; cluster.NoEpoch is not checked
 	LastFetchedEpoch cluster.LeaderEpoch // of the reader's last record; cluster.NoEpoch: no check for divergence
+
+	watch *StandingWatch // of its session; nil: it has none
 }
 
 // FetchResult is one partition's part of the answer. Whoever gets it releases Records.
@@ -89,19 +92,24 @@ func (r *FetchResult) Len() int {
 }
 
 // Fetch reads from partitions in their order and, when that gives less than BytesMin and nothing that must be told at
-// once, waits for more up to WaitMax and reads again. The results are appended to dst, one for each partition.
-func (m *Manager) Fetch(ctx context.Context, f *FetchParams, parts []FetchPartition, dst []FetchResult) []FetchResult {
+// once, waits for more up to WaitMax and reads again, also from partitions of a session to which something happened meanwhile: those are appended to
+// parts. The results are appended to dst, one for each partition.
+func (m *Manager) Fetch(ctx context.Context, f *FetchParams, parts []FetchPartition, dst []FetchResult) ([]FetchPartition, []FetchResult) {
+	begin := len(dst)
 	dst = append(dst, make([]FetchResult, len(parts))...)
-	results := dst[len(dst)-len(parts):]
-	m.readAll(f, parts, results, true)
-	if f.WaitMax > 0 && !complete(f, results) {
-		m.awaitBytes(ctx, f, parts, results)
-		m.readAll(f, parts, results, false)
+	m.readAll(f, parts, dst[begin:], true)
+	if f.WaitMax > 0 && !complete(f, dst[begin:]) {
+		m.awaitBytes(ctx, f, parts, dst[begin:])
+		if f.Standing != nil {
+			parts = f.Standing.more(parts)
+			dst = append(dst, make([]FetchResult, len(parts)-len(dst[begin:]))...)
+		}
+		m.readAll(f, parts, dst[begin:], false)
 	}
 	if f.fromFollower() {
-		m.recordSent(parts, results)
+		m.recordSent(parts, dst[begin:])
 	}
-	return dst
+	return parts, dst
 }
 
 // complete reports whether a fetch is answered at once.
@@ -109,13 +117,16 @@ func complete(f *FetchParams, results []FetchResult) bool {
 	bytes := 0
 	for i := range results {
 		r := &results[i]
-		if r.Err != nil || r.Diverging.Epoch >= 0 || r.ReadFrom >= 0 {
+		if r.final() {
 			return true
 		}
 		bytes += r.Len()
 	}
 	return bytes >= f.BytesMin
 }
+
+// final reports whether the reader must hear of it at once.
+func (r *FetchResult) final() bool { return r.Err != nil || r.Diverging.Epoch >= 0 || r.ReadFrom >= 0 }
 
 // readAll reads every partition that is not settled with what is left of the limit. Until some partition has returned records the limits
 // give way to one whole batch, so that a batch larger than they are does not stop a reader for ever (KIP-74).
@@ -128,6 +139,9 @@ func (m *Manager) readAll(f *FetchParams, parts []FetchPartition, results []Fetc
 		}
 		r.Release()
 		*r = m.read(f, q, min(int(q.BytesMax), left), nothingYet, first)
+		if q.watch != nil {
+			q.watch.seen(f, q, r)
+		}
 		if n := r.Len(); n > 0 {
 			nothingYet = false
 			left = max(0, left-n)
@@ -317,32 +331,57 @@ type delayedFetch struct {
 // wait. What was read so far counts. When one of many partitions ends the wait, as it does to followers, those to which nothing has
 // happened are settled.
 func (m *Manager) awaitBytes(ctx context.Context, f *FetchParams, parts []FetchPartition, results []FetchResult) {
-	d := &delayedFetch{waiter: newWaiter(), watches: make([]fetchWatch, len(parts))}
-	d.missing.Store(int64(f.BytesMin))
-	for i := range results {
-		d.watch(i, f.Bound, &parts[i], &results[i])
+	var woken bool
+	if f.Standing != nil {
+		woken = m.await(ctx, f, f.Standing.waiter)
+	} else {
+		d := newDelayedFetch(f, parts, results)
+		woken = m.await(ctx, f, d.waiter)
+		d.end(results)
 	}
+	for i := range results {
+		r := &results[i]
+		r.settled = woken && r.Records == nil && !r.throttled && r.asRead(f.Bound)
+	}
+}
+
+func (m *Manager) await(ctx context.Context, f *FetchParams, w waiter) (woken bool) {
 	wait := f.WaitMax
 	if f.fromFollower() {
-		wait = m.polls.begin(f.ReplicaID, d.waiter, wait)
-		defer m.polls.end(f.ReplicaID, d.waiter)
+		wait = m.polls.begin(f.ReplicaID, w, wait)
+		defer m.polls.end(f.ReplicaID, w)
 	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
-	woken := d.waiter.await(ctx, deadline.C, m.closing)
-	for i := range results {
-		r := &results[i]
-		ws := &r.partition.watchers
-		remove(ws, &ws.fetches, &d.watches[i])
-		r.settled = woken && r.Records == nil && !r.throttled && r.asRead(f.Bound)
-	}
+	return w.await(ctx, deadline.C, m.closing)
 }
 
 // asRead reports whether nothing has happened to the partition since it was read.
 func (r *FetchResult) asRead(bound log.Bound) bool {
 	o := r.view.Log.Offsets()
-	return r.partition.View() == r.view && o.Start == r.LogStart && o.HighWatermark.Offset == r.HighWatermark && o.LastStable.Offset == r.LastStable &&
-		endAt(&o, bound).Offset == r.start.Offset
+	return r.partition.View() == r.view && r.shows(&o, bound)
+}
+
+// shows reports whether the reader learns all of a log's marks from the result.
+func (r *FetchResult) shows(o *log.Offsets, bound log.Bound) bool {
+	return o.Start == r.LogStart && o.HighWatermark.Offset == r.HighWatermark && o.LastStable.Offset == r.LastStable &&
+		(r.Records != nil || r.throttled || endAt(o, bound).Offset == r.start.Offset)
+}
+
+func newDelayedFetch(f *FetchParams, parts []FetchPartition, results []FetchResult) *delayedFetch {
+	d := &delayedFetch{waiter: newWaiter(), watches: make([]fetchWatch, len(parts))}
+	d.missing.Store(int64(f.BytesMin))
+	for i := range results {
+		d.watch(i, f.Bound, &parts[i], &results[i])
+	}
+	return d
+}
+
+func (d *delayedFetch) end(results []FetchResult) {
+	for i := range results {
+		ws := &results[i].partition.watchers
+		remove(ws, &ws.fetches, &d.watches[i])
+	}
 }
 
 func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *FetchResult) {
@@ -357,6 +396,6 @@ func (d *delayedFetch) watch(i int, bound log.Bound, q *FetchPartition, r *Fetch
 		return
 	}
 	ws.mu.Lock()
-	w.moved(&o)
+	w.count(&o)
 	ws.mu.Unlock()
 }

@@ -27,8 +27,8 @@ func wantFrom(offset int64) FetchPartition {
 // fetchOne fetches tp0 alone and lets its records go.
 func (b *broker) fetchOne(ctx context.Context, f *FetchParams, q FetchPartition) FetchResult {
 	b.t.Helper()
-	r := b.Fetch(ctx, f, []FetchPartition{q}, nil)[0]
-	return r
+	_, results := b.Fetch(ctx, f, []FetchPartition{q}, nil)
+	return results[0]
 }
 
 // follow fetches as a follower, in the leader's epoch.
@@ -102,7 +102,8 @@ func TestFetchLimits(t *testing.T) {
 				parts[i].BytesMax = int32(test.each)
 			}
 			var got [3]int
-			for i, r := range b.Fetch(t.Context(), f, parts, nil) {
+			_, results := b.Fetch(t.Context(), f, parts, nil)
+			for i, r := range results {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}
@@ -244,7 +245,7 @@ func BenchmarkFetch(b *testing.B) {
 	f := consumer(0, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		results = m.Fetch(b.Context(), f, parts, results[:0])
+		_, results = m.Fetch(b.Context(), f, parts, results[:0])
 		if results[0].Err != nil || results[0].Len() == 0 {
 			b.Fatal(results[0].Err)
 		}
@@ -296,7 +297,7 @@ func BenchmarkLeaderRound(b *testing.B) {
 	var results []FetchResult
 	b.ReportAllocs()
 	for b.Loop() {
-		results = m.Fetch(b.Context(), f, parts, results[:0])
+		_, results = m.Fetch(b.Context(), f, parts, results[:0])
 	}
 	if slices.ContainsFunc(results, func(r FetchResult) bool { return r.Err != nil || r.HighWatermark != 0 }) {
 		b.Error("an answer is not what it should be")

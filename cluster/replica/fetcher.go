@@ -20,8 +20,10 @@ import (
 // Leader is one ordered connection to a broker that leads partitions.
 type Leader interface {
 	// Fetch asks for records after each offset, in the order of the asks, and waits for some at the leader. An answer may
-	// lack partitions of which there is nothing new.
-	Fetch(ctx context.Context, asks []FetchAsk) ([]LeaderAnswer, error)
+	// lack partitions of which there is nothing new. If the asks are not the whole the others are asked for as before.
+	Fetch(ctx context.Context, asks []FetchAsk, whole bool) ([]LeaderAnswer, error)
+	// Remembers reports whether the next asks of Fetch need not be the whole.
+	Remembers() bool
 	// EpochEnds asks where the last epoch of each partition ends. The answers are in the order of the asks.
 	EpochEnds(ctx context.Context, asks []FetchAsk) ([]LeaderAnswer, error)
 	// Range asks for the log start and end of a partition.
@@ -244,7 +246,8 @@ func (x *fetcher) truncate() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err != nil {
-		x.unreachableLocked(ask, err)
+		x.unreachableLocked(err)
+		x.core.delayed(ask, time.Now())
 		return
 	}
 	for i := range min(len(ask), len(answers)) {
@@ -257,8 +260,9 @@ func (x *fetcher) truncate() {
 
 // fetch does one round of fetching; false when no partition is ready.
 func (x *fetcher) fetch() bool {
+	remembered := x.leader.Remembers()
 	x.mu.Lock()
-	asks := x.core.fetches(time.Now())
+	asks, whole := x.core.fetches(time.Now(), remembered)
 	for i := range asks {
 		v := x.partitions[asks[i].TopicPartition].View()
 		asks[i].TopicID = v.TopicID
@@ -267,26 +271,27 @@ func (x *fetcher) fetch() bool {
 		}
 	}
 	x.mu.Unlock()
-	if len(asks) == 0 {
+	if whole && len(asks) == 0 {
 		return false
 	}
-	answers, err := x.leader.Fetch(x.ctx, asks)
+	answers, err := x.leader.Fetch(x.ctx, asks, whole)
 	if err != nil {
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		x.unreachableLocked(asks, err)
+		x.unreachableLocked(err)
+		x.core.allDelayed(time.Now())
 		return true
 	}
 	x.reached()
 	for i := range answers {
-		x.fetched(asks, &answers[i])
+		x.fetched(&answers[i])
 	}
 	return true
 }
 
-func (x *fetcher) fetched(asks []FetchAsk, a *LeaderAnswer) {
+func (x *fetcher) fetched(a *LeaderAnswer) {
 	x.mu.Lock()
-	ask := x.core.askOf(asks, a.TopicPartition)
+	ask := x.core.askOf(a.TopicPartition)
 	if ask == nil {
 		x.mu.Unlock()
 		return
@@ -323,12 +328,11 @@ func (x *fetcher) reached() {
 	x.unreachable = false
 }
 
-func (x *fetcher) unreachableLocked(asks []FetchAsk, err error) {
+func (x *fetcher) unreachableLocked(err error) {
 	if x.ctx.Err() == nil && !x.unreachable {
 		x.logger.Warn().Err(err).Msg("could not ask the leader, trying again")
 		x.unreachable = true
 	}
-	x.core.delayed(asks, time.Now())
 }
 
 // historyLocked is the log of a partition that is still fetched, or nil.

@@ -25,6 +25,11 @@ type fetcherCore struct {
 	states  map[protocol.TopicPartition]*fetchState
 	order   *list.List // of the states: who comes first is asked for first, so that all get their share of the limits
 	buf     []FetchAsk // of the last asks
+	// steady: the last fetch that asked for everything did ask for everything, and nothing but appends came after it. So the leader, if it remembers
+	// fetches, needs to hear only of what was appended to.
+	steady  bool
+	wholeAt time.Time     // when that was
+	changed []*fetchState // appended to since they were asked for last
 	// askEpochs makes partitions ask for the end of their last epoch before they fetch, for leaders that do not tell
 	// divergence in answers to fetches (before Kafka 2.7).
 	askEpochs bool
@@ -45,7 +50,9 @@ type fetchState struct {
 	delayedUntil time.Time
 	patience     time.Duration // how long it was left alone last, for a leader that does not know yet that it leads; 0: it was not
 	place        *list.Element // in the order
-	asked        int           // its index among the last asks that it was in
+	ask          FetchAsk      // the last
+	asked        bool          // there was one, and it still stands
+	changed      bool          // it is among those of the core
 }
 
 // history is what the core asks of the follower's own log.
@@ -98,43 +105,88 @@ func (c *fetcherCore) follow(tp protocol.TopicPartition, epoch cluster.LeaderEpo
 	s := &fetchState{TopicPartition: tp, offset: offset, epoch: epoch, lastEpoch: last, truncating: c.askEpochs || last == cluster.NoEpoch}
 	c.unfollow(tp)
 	c.states[tp], s.place = s, c.order.PushBack(s)
+	c.steady = false
 }
 
 func (c *fetcherCore) unfollow(tp protocol.TopicPartition) {
 	if s := c.states[tp]; s != nil {
 		c.order.Remove(s.place)
 		delete(c.states, tp)
+		c.steady = false
 	}
 }
 
 func (c *fetcherCore) toEnd(s *fetchState) { c.order.MoveToBack(s.place) }
 
-// fetches lists what to fetch now; questions lists the partitions whose last epoch's end is to be asked for. Both in turn, and valid until one
-// of the two is called again.
-func (c *fetcherCore) fetches(now time.Time) []FetchAsk   { return c.asks(now, false) }
-func (c *fetcherCore) questions(now time.Time) []FetchAsk { return c.asks(now, true) }
+// wholeEvery is how often everything is asked for, to find what nobody tells: that retention removed records, or that a topic has an id now. It is
+// less than what a fetch may wait for anyway.
+const wholeEvery = 250 * time.Millisecond
+
+// fetches lists what to fetch now: everything, or what is not as the leader remembers it. questions lists the partitions whose last epoch's end is
+// to be asked for. Both in turn, and valid until one of the two is called again.
+func (c *fetcherCore) fetches(now time.Time, remembered bool) (asks []FetchAsk, whole bool) {
+	if remembered && c.steady && now.Sub(c.wholeAt) < wholeEvery && !c.holdsBack() {
+		return c.changes(), false
+	}
+	c.changes() // which are among the whole
+	asks = c.asks(now, false)
+	c.steady, c.wholeAt = len(asks) == len(c.states), now
+	return asks, true
+}
+
+func (c *fetcherCore) questions(now time.Time) []FetchAsk {
+	if c.steady {
+		return nil
+	}
+	return c.asks(now, true)
+}
+
+// holdsBack reports whether one of the changed must wait for others to use less.
+func (c *fetcherCore) holdsBack() bool {
+	return slices.ContainsFunc(c.changed, func(s *fetchState) bool { return c.holds(s) })
+}
+
+func (c *fetcherCore) holds(s *fetchState) bool {
+	return !s.caughtUp && c.throttled != nil && c.throttled(s.TopicPartition)
+}
+
+// changes asks for what was appended to.
+func (c *fetcherCore) changes() []FetchAsk {
+	c.buf = c.buf[:0]
+	for i, s := range c.changed {
+		c.buf = append(c.buf, s.asks())
+		s.changed, c.changed[i] = false, nil
+	}
+	c.changed = c.changed[:0]
+	return c.buf
+}
+
+func (s *fetchState) asks() FetchAsk {
+	s.ask, s.asked = FetchAsk{TopicPartition: s.TopicPartition, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch}, true
+	return s.ask
+}
 
 func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
 	c.held = false
 	c.buf = c.buf[:0]
 	for e := c.order.Front(); e != nil; e = e.Next() {
 		s := e.Value.(*fetchState)
+		s.asked = false
 		switch {
 		case !s.ready(now) || s.truncating != truncating:
-		case !truncating && !s.caughtUp && c.throttled != nil && c.throttled(s.TopicPartition):
+		case !truncating && c.holds(s):
 			c.held = true
 		default:
-			s.asked = len(c.buf)
-			c.buf = append(c.buf, FetchAsk{TopicPartition: s.TopicPartition, Offset: s.offset, Epoch: s.epoch, LastEpoch: s.lastEpoch})
+			c.buf = append(c.buf, s.asks())
 		}
 	}
 	return c.buf
 }
 
-// askOf finds what was last asked of a partition; nil if nothing was, or if it is followed anew since.
-func (c *fetcherCore) askOf(asks []FetchAsk, tp protocol.TopicPartition) *FetchAsk {
-	if s := c.states[tp]; s != nil && s.asked < len(asks) && asks[s.asked].TopicPartition == tp {
-		return &asks[s.asked]
+// askOf finds what is asked of a partition; nil if nothing is.
+func (c *fetcherCore) askOf(tp protocol.TopicPartition) *FetchAsk {
+	if s := c.states[tp]; s != nil && s.asked {
+		return &s.ask
 	}
 	return nil
 }
@@ -218,13 +270,18 @@ func (c *fetcherCore) refused(s *fetchState, err error, now time.Time) {
 	pause := c.backoff
 	switch is := func(e error) bool { return errors.Is(err, e) }; {
 	case is(kerr.FencedLeaderEpoch):
-		s.failed = true
+		c.failed(s.TopicPartition)
 		return
 	case slices.ContainsFunc(early, is):
 		s.patience = min(max(2*s.patience, earlyMin), c.backoff)
 		pause = s.patience
 	}
-	s.delayedUntil = now.Add(pause)
+	c.delay(s, now.Add(pause))
+}
+
+// delay leaves a partition alone until a moment.
+func (c *fetcherCore) delay(s *fetchState, until time.Time) {
+	s.delayedUntil, c.steady = until, false
 	c.toEnd(s)
 }
 
@@ -260,6 +317,10 @@ func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.Lead
 	if next > s.offset {
 		c.toEnd(s)
 	}
+	if !s.changed && (next > s.offset || lastEpoch > s.lastEpoch) {
+		s.changed = true
+		c.changed = append(c.changed, s)
+	}
 	s.offset, s.caughtUp, s.patience = next, next >= highWatermark, 0
 	if lastEpoch != cluster.NoEpoch {
 		s.lastEpoch = lastEpoch
@@ -275,6 +336,7 @@ func (c *fetcherCore) truncated(ask *FetchAsk, o order, h history) {
 	}
 	s.offset, s.lastEpoch = o.offset, h.LatestEpoch()
 	s.truncating = c.askEpochs && !o.complete
+	c.steady = false
 	c.toEnd(s)
 }
 
@@ -300,7 +362,7 @@ func (c *fetcherCore) rangeFound(ask *FetchAsk, start, end int64, err error, h h
 // failed leaves a partition alone until the next LeaderAndIsr: its log cannot be written.
 func (c *fetcherCore) failed(tp protocol.TopicPartition) {
 	if s := c.states[tp]; s != nil {
-		s.failed = true
+		s.failed, c.steady = true, false
 	}
 }
 
@@ -308,8 +370,20 @@ func (c *fetcherCore) failed(tp protocol.TopicPartition) {
 func (c *fetcherCore) delayed(asks []FetchAsk, now time.Time) {
 	for i := range asks {
 		if s := c.current(&asks[i], now); s != nil {
-			s.delayedUntil = now.Add(c.backoff)
-			c.toEnd(s)
+			c.delay(s, now.Add(c.backoff))
 		}
+	}
+}
+
+// allDelayed leaves all that was asked for alone for a while.
+func (c *fetcherCore) allDelayed(now time.Time) {
+	var asked []*fetchState
+	for e := c.order.Front(); e != nil; e = e.Next() {
+		if s := e.Value.(*fetchState); s.asked && !s.truncating && s.ready(now) {
+			asked = append(asked, s)
+		}
+	}
+	for _, s := range asked {
+		c.delay(s, now.Add(c.backoff))
 	}
 }

@@ -115,7 +115,7 @@ func replicate(t *testing.T, leader, follower *paperLog, highWatermark int64, as
 			say("epoch %d ends (%d, %d)", ask.LastEpoch, end.Epoch, end.End)
 			carryOut(ask, c.epochAnswered(&ask, end, nil, follower, t0))
 		}
-		for _, ask := range c.fetches(t0) {
+		for _, ask := range everything(&c, t0) {
 			records, diverging, err := leader.answer(ask)
 			o := c.fetched(&ask, diverging, err, follower, t0)
 			switch o.todo {
@@ -225,21 +225,21 @@ func TestFetcherErrors(t *testing.T) {
 		l := write("1a")
 		c := newFetcherCore(time.Second, false)
 		c.follow(tp0, 5, 1, l)
-		ask := c.fetches(t0)[0]
+		ask := everything(&c, t0)[0]
 		if o := c.fetched(&ask, EpochEnd{-1, -1}, test.err, l, t0); o.todo != todoNothing {
 			t.Errorf("%v: %v", test.err, o)
 		}
-		if n := len(c.fetches(t0)); n != 0 {
+		if n := len(everything(&c, t0)); n != 0 {
 			t.Errorf("%v: fetched again at once", test.err)
 		}
-		if delayed := len(c.fetches(t0.Add(time.Second))) == 1; delayed != test.delayed {
+		if delayed := len(everything(&c, t0.Add(time.Second))) == 1; delayed != test.delayed {
 			t.Errorf("%v: fetched again after the back-off %v, want %v", test.err, delayed, test.delayed)
 		}
 		if s := c.states[tp0]; s.failed != test.failed {
 			t.Errorf("%v: failed %v", test.err, s.failed)
 		}
 		c.follow(tp0, 6, 1, l)
-		if len(c.fetches(t0)) != 1 {
+		if len(everything(&c, t0)) != 1 {
 			t.Errorf("%v: not fetched in the next epoch", test.err)
 		}
 	}
@@ -252,7 +252,7 @@ func TestLeaderThatDoesNotKnowYet(t *testing.T) {
 	c.follow(tp0, 5, 1, l)
 	now := t0
 	refuse := func(err error) time.Duration {
-		ask := c.fetches(now)[0]
+		ask := everything(&c, now)[0]
 		c.fetched(&ask, EpochEnd{-1, -1}, err, l, now)
 		pause := c.wakeAt(now).Sub(now)
 		now = now.Add(pause)
@@ -266,7 +266,7 @@ func TestLeaderThatDoesNotKnowYet(t *testing.T) {
 	if got := refuse(kerr.UnknownServerError); got != time.Second {
 		t.Errorf("after another error: pause %v", got)
 	}
-	ask := c.fetches(now)[0]
+	ask := everything(&c, now)[0]
 	c.appended(&ask, 1, cluster.NoEpoch, 1)
 	if got := refuse(kerr.NotLeaderForPartition); got != 10*time.Millisecond {
 		t.Errorf("after an answer: pause %v", got)
@@ -279,12 +279,12 @@ func TestLateAnswersAreIgnored(t *testing.T) {
 		"case 14: the epoch changed": func(c *fetcherCore) { c.follow(tp0, 6, 1, l) },
 		"the partition was removed":  func(c *fetcherCore) { c.unfollow(tp0) },
 		"the offset moved":           func(c *fetcherCore) { c.states[tp0].offset = 7 },
-		"it was delayed":             func(c *fetcherCore) { c.delayed(c.fetches(t0), t0) },
+		"it was delayed":             func(c *fetcherCore) { c.delayed(everything(c, t0), t0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newFetcherCore(time.Second, false)
 			c.follow(tp0, 5, 1, l)
-			ask := c.fetches(t0)[0]
+			ask := everything(&c, t0)[0]
 			meanwhile(&c)
 			if o := c.fetched(&ask, EpochEnd{0, 0}, nil, l, t0); o.todo != todoNothing {
 				t.Errorf("fetched: %v", o)
@@ -304,11 +304,11 @@ func TestPartitionsTakeTurns(t *testing.T) {
 	for p := range int32(3) {
 		c.follow(tp(p), 5, 1, l)
 	}
-	first := c.fetches(t0)
+	first := everything(&c, t0)
 	c.appended(&first[0], 5, 1, 9) // got records
 	c.appended(&first[1], 1, 1, 9) // got none
 	var order []int32
-	for _, ask := range c.fetches(t0) {
+	for _, ask := range everything(&c, t0) {
 		order = append(order, ask.Partition)
 	}
 	if fmt.Sprint(order) != "[1 2 0]" {
@@ -323,6 +323,12 @@ func TestPartitionsTakeTurns(t *testing.T) {
 	}
 }
 
+// everything is what a leader that remembers nothing is asked for.
+func everything(c *fetcherCore, now time.Time) []FetchAsk {
+	asks, _ := c.fetches(now, false)
+	return asks
+}
+
 // An answer is for what was asked in the same round, and for nothing else: not for a partition that is not followed, nor for one that was left out.
 func TestAskOf(t *testing.T) {
 	c := newFetcherCore(time.Second, false)
@@ -331,20 +337,69 @@ func TestAskOf(t *testing.T) {
 		c.follow(tp, 5, 0, write("5a"))
 	}
 	now := time.Now()
-	c.fetches(now)
+	everything(&c, now)
 	c.failed(tps[1])
-	asks := c.fetches(now)
-	if a := c.askOf(asks, tps[2]); len(asks) != 2 || a != &asks[1] {
+	asks := everything(&c, now)
+	if a := c.askOf(tps[2]); len(asks) != 2 || a == nil || *a != asks[1] {
 		t.Errorf("%v of %v", a, asks)
 	}
 	for _, tp := range []protocol.TopicPartition{tps[1], {Topic: "u"}} {
-		if a := c.askOf(asks, tp); a != nil {
+		if a := c.askOf(tp); a != nil {
 			t.Errorf("%v was not asked for, and is %v", tp, a)
 		}
 	}
 	c.unfollow(tps[2])
-	if a := c.askOf(asks, tps[2]); a != nil {
+	if a := c.askOf(tps[2]); a != nil {
 		t.Errorf("%v is not followed any more, and is %v", tps[2], a)
+	}
+}
+
+// A leader that remembers is asked for what was appended to, until something else happens, and for everything now and then.
+func TestOnlyChangesAreAskedFor(t *testing.T) {
+	l := write("5a")
+	tp := func(p int32) protocol.TopicPartition { return protocol.TopicPartition{Topic: "t", Partition: p} }
+	for name, test := range map[string]struct {
+		meanwhile func(c *fetcherCore)
+		after     time.Duration
+		forgotten bool
+		want      string
+	}{
+		"nothing":                       {want: "[]"},
+		"an append":                     {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, want: "[1@3]"},
+		"two appends to one":            {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3); c.appended(c.askOf(tp(1)), 4, 5, 4) }, want: "[1@4]"},
+		"an answer without records":     {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 1, cluster.NoEpoch, 1) }, want: "[]"},
+		"an append, long ago":           {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, after: wholeEvery, want: "[0@1 2@1 1@3]"},
+		"an append, the leader forgot":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, forgotten: true, want: "[0@1 2@1 1@3]"},
+		"one more is followed":          {meanwhile: func(c *fetcherCore) { c.follow(tp(3), 5, 1, l) }, want: "[0@1 1@1 2@1 3@1]"},
+		"one is not followed any more":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3); c.unfollow(tp(1)) }, want: "[0@1 2@1]"},
+		"one failed":                    {meanwhile: func(c *fetcherCore) { c.failed(tp(1)) }, want: "[0@1 2@1]"},
+		"one was refused":               {meanwhile: func(c *fetcherCore) { c.refused(c.states[tp(1)], kerr.UnknownLeaderEpoch, t0) }, want: "[0@1 2@1]"},
+		"one was truncated":             {meanwhile: func(c *fetcherCore) { c.truncated(c.askOf(tp(1)), order{offset: 0, complete: true}, l) }, want: "[0@1 2@1 1@0]"},
+		"the leader could not be asked": {meanwhile: func(c *fetcherCore) { c.allDelayed(t0) }, want: "[]"},
+		"one has to wait for others": {meanwhile: func(c *fetcherCore) {
+			c.throttled = func(q protocol.TopicPartition) bool { return q == tp(1) }
+			c.appended(c.askOf(tp(1)), 3, 5, 9)
+		}, want: "[0@1 2@1]"},
+	} {
+		c := newFetcherCore(time.Second, false)
+		for p := range int32(3) {
+			c.follow(tp(p), 5, 1, l)
+		}
+		c.fetches(t0, false)
+		if again, whole := c.fetches(t0, true); len(again) != 0 || whole {
+			t.Errorf("asked for %v at once again, whole: %v", again, whole)
+		}
+		if test.meanwhile != nil {
+			test.meanwhile(&c)
+		}
+		asks, _ := c.fetches(t0.Add(test.after), !test.forgotten)
+		got := make([]string, len(asks))
+		for i, a := range asks {
+			got[i] = fmt.Sprintf("%d@%d", a.Partition, a.Offset)
+		}
+		if fmt.Sprint(got) != test.want {
+			t.Errorf("%s: asked for %v, want %s", name, got, test.want)
+		}
 	}
 }
 
@@ -360,8 +415,8 @@ func BenchmarkFetcherRound(b *testing.B) {
 	now := time.Now()
 	for b.Loop() {
 		c.questions(now)
-		asks := c.fetches(now)
-		a := asks[n/2]
+		c.fetches(now, true)
+		a := *c.askOf(protocol.TopicPartition{Topic: "t", Partition: n / 2})
 		if o := c.fetched(&a, EpochEnd{-1, -1}, nil, write("5a"), now); o.todo != todoAppend {
 			b.Fatal(o)
 		}

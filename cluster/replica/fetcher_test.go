@@ -125,7 +125,9 @@ var errCut = errors.New("no way")
 
 func (r *road) blocked() bool { return r.town.cut[r.from].Load() || r.town.cut[r.to].Load() }
 
-func (r *road) Fetch(ctx context.Context, asks []FetchAsk) ([]LeaderAnswer, error) {
+func (r *road) Remembers() bool { return false }
+
+func (r *road) Fetch(ctx context.Context, asks []FetchAsk, _ bool) ([]LeaderAnswer, error) {
 	if r.blocked() {
 		return nil, errCut
 	}
@@ -135,7 +137,7 @@ func (r *road) Fetch(ctx context.Context, asks []FetchAsk) ([]LeaderAnswer, erro
 			LeaderEpoch: a.Epoch, LastFetchedEpoch: a.LastEpoch})
 	}
 	f := &FetchParams{ReplicaID: r.from, BrokerEpoch: -1, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: 500 * time.Millisecond, BytesMin: 1, BytesMax: 1 << 20}
-	results := r.town.brokers[r.to].Fetch(ctx, f, parts, nil)
+	_, results := r.town.brokers[r.to].Fetch(ctx, f, parts, nil)
 	if r.blocked() {
 		return nil, errCut
 	}
@@ -377,7 +379,7 @@ func TestCorruptBatchIsFetchedAgain(t *testing.T) {
 	for _, ask := range c.questions(t0) {
 		c.truncated(&ask, c.withoutEpochs(&ask, t0), l)
 	}
-	ask := c.fetches(t0)[0]
+	ask := everything(&c, t0)[0]
 	b := newBroker(t)
 	b.live(1, 2)
 	s := led(1, 1, ids(2, 1), ids(2))

@@ -207,7 +207,7 @@ func TestSmallSegmentsMove(t *testing.T) {
 	})
 }
 
-func countRecords(t *testing.T, r *FetchResult) (n int) {
+func countRecords(t testing.TB, r *FetchResult) (n int) {
 	t.Helper()
 	b := make([]byte, r.Len())
 	if len(b) == 0 {

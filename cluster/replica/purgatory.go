@@ -28,6 +28,14 @@ func (w waiter) wake() {
 	}
 }
 
+// drain forgets a wake-up that nobody waited for.
+func (w waiter) drain() {
+	select {
+	case <-w.woken:
+	default:
+	}
+}
+
 // await blocks until a wake-up (true), or until ctx, the deadline or the broker's end (false).
 func (w waiter) await(ctx context.Context, deadline <-chan time.Time, closing <-chan struct{}) bool {
 	select {
@@ -46,15 +54,29 @@ type fetchWatch struct {
 	start     log.Position
 	bound     log.Bound
 	bytesMax  int
-	missing   *atomic.Int64 // bytes that the whole fetch still waits for
-	throttled bool          // what there is may not be had now: only a change of roles ends the wait
-	available int           // bytes of this partition that are taken off missing already; guarded by the list's lock
+	missing   *atomic.Int64  // bytes that the whole fetch still waits for
+	throttled bool           // what there is may not be had now: only a change of roles ends the wait
+	available int            // bytes of this partition that are taken off missing already; guarded by the list's lock
+	standing  *StandingWatch // whose it is; nil: one fetch's
 }
 
-// moved looks at the log's marks and wakes the fetch when it can be answered. A fetch that waits below a truncated log
+// happened opens the watch of a session.
+func (w *fetchWatch) happened() {
+	if w.standing != nil {
+		w.standing.Open()
+	}
+}
+
+// moved takes the log's marks after one of them moved.
+func (w *fetchWatch) moved(o *log.Offsets) {
+	w.happened()
+	w.count(o)
+}
+
+// count looks at the log's marks and wakes the fetch when it can be answered. A fetch that waits below a truncated log
 // or whose bytes lie in an older segment is answered at once, however little there is: the first must learn of it, the
 // second will not get more bytes from that segment.
-func (w *fetchWatch) moved(o *log.Offsets) {
+func (w *fetchWatch) count(o *log.Offsets) {
 	end := endAt(o, w.bound)
 	switch {
 	case w.throttled:
@@ -101,8 +123,7 @@ func (w *offsetWatch) fire() {
 	w.waiter.wake()
 }
 
-// watchers are the watches in one partition, by what they look at. Its lock is a leaf: nothing is called under it that
-// blocks or locks.
+// watchers are the watches in one partition, by what they look at. Under its lock nothing is called that blocks, or locks more than a leaf.
 type watchers struct {
 	any     atomic.Int32 // how many there are, so that an append without an audience takes no lock
 	mu      sync.Mutex
@@ -117,11 +138,17 @@ type watchSet[W any] map[*W]struct{}
 func add[W any](ws *watchers, set *watchSet[W], w *W) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	set.addLocked(ws, w)
+}
+
+func (set *watchSet[W]) addLocked(ws *watchers, w *W) {
 	if *set == nil {
 		*set = watchSet[W]{}
 	}
-	(*set)[w] = struct{}{}
-	ws.any.Add(1)
+	if _, there := (*set)[w]; !there {
+		(*set)[w] = struct{}{}
+		ws.any.Add(1)
+	}
 }
 
 // remove takes it out; after that it is not touched any more.
@@ -169,6 +196,7 @@ func (ws *watchers) logStartMoved(logStart int64) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.fetches {
+		w.happened()
 		if w.bound == log.ToLogEnd || w.start.Offset < logStart {
 			w.waiter.wake()
 		}
@@ -192,6 +220,7 @@ func (ws *watchers) roleChanged() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.fetches {
+		w.happened()
 		w.waiter.wake()
 	}
 	for w := range ws.acks {

@@ -392,7 +392,8 @@ func TestLongPollOverPartitions(t *testing.T) {
 			}
 		}()
 		bytes := 0
-		for _, r := range b.Fetch(t.Context(), consumer(time.Minute, 2*one+1), parts, nil) {
+		_, results := b.Fetch(t.Context(), consumer(time.Minute, 2*one+1), parts, nil)
+		for _, r := range results {
 			bytes += r.Len()
 			r.Release()
 		}
@@ -432,7 +433,7 @@ func TestLongPollTellsWhatHappenedElsewhere(t *testing.T) {
 				parts = append(parts, q)
 			}
 			f := &FetchParams{ReplicaID: id, BrokerEpoch: -1, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: wait, BytesMin: 1, BytesMax: 1 << 20}
-			results := b.Fetch(t.Context(), f, parts, nil)
+			_, results := b.Fetch(t.Context(), f, parts, nil)
 			for i := range results {
 				results[i].Release()
 			}

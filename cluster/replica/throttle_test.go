@@ -120,7 +120,7 @@ func TestFollowerThrottlesItself(t *testing.T) {
 		c.follow(tp, 1, 3, history)
 	}
 	th.Cover(tp0.Topic, Covered{All: true})
-	asks := c.fetches(now)
+	asks := everything(&c, now)
 	if len(asks) != 2 {
 		t.Fatalf("asks for %d partitions below the limit", len(asks))
 	}
@@ -128,21 +128,21 @@ func TestFollowerThrottlesItself(t *testing.T) {
 		c.appended(&asks[i], 4, 1, 9)
 	}
 	th.Record(150, now)
-	if asks = c.fetches(now); len(asks) != 1 || asks[0].TopicPartition != other {
+	if asks = everything(&c, now); len(asks) != 1 || asks[0].TopicPartition != other {
 		t.Errorf("asks for %v above the limit", asks)
 	}
 	if at := c.wakeAt(now); !at.Equal(now.Add(time.Second)) {
 		t.Errorf("looks again at %v", at)
 	}
 	now = now.Add(2 * time.Second)
-	if asks = c.fetches(now); len(asks) != 2 || !c.wakeAt(now).IsZero() {
+	if asks = everything(&c, now); len(asks) != 2 || !c.wakeAt(now).IsZero() {
 		t.Errorf("asks for %v later", asks)
 	}
 	for i := range asks {
 		c.appended(&asks[i], 9, 1, 9)
 	}
 	th.Record(1000, now)
-	if asks = c.fetches(now); len(asks) != 2 {
+	if asks = everything(&c, now); len(asks) != 2 {
 		t.Errorf("asks for %v when all is in sync", asks)
 	}
 }

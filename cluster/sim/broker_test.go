@@ -58,6 +58,7 @@ type life struct {
 	registration *metastore.Registration
 	controller   *controller.Controller
 	coordinators []*coordinator // of transactions, by partition
+	sessions     fetchSessions
 
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -92,7 +93,7 @@ func (w *world) boot(id cluster.BrokerID) {
 		return
 	}
 	l.fetchers = replica.NewFetchers(replica.FetcherOptions{PerLeader: 1, Backoff: fetchBackoff, Logger: logger,
-		Dial: func(leader cluster.BrokerID) replica.Leader { return &leaderLine{l, leader} }})
+		Dial: func(leader cluster.BrokerID) replica.Leader { return &leaderLine{life: l, to: leader} }})
 	l.replicas = replica.New(replica.Options{BrokerID: id, ClusterID: "sim", Logs: l.logs, Config: w.topicConfig, LagTimeMax: lagMax,
 		CheckpointInterval: checkpointInterval, Proposer: proposer{l}, Fetchers: l.fetchers, Listener: listener{l}, Logger: logger})
 	store := metastore.New(l.line)
@@ -406,7 +407,8 @@ func statesText(states []cluster.PartitionState) string {
 // leaderLine is a follower's connection to a leader.
 type leaderLine struct {
 	*life
-	to cluster.BrokerID
+	to      cluster.BrokerID
+	session sessionAt
 }
 
 // Close implements replica.Leader.
@@ -423,13 +425,18 @@ func (f *leaderLine) request(what string, asks []replica.FetchAsk) request {
 }
 
 // Fetch implements replica.Leader.
-func (f *leaderLine) Fetch(ctx context.Context, asks []replica.FetchAsk) ([]replica.LeaderAnswer, error) {
+func (f *leaderLine) Fetch(ctx context.Context, asks []replica.FetchAsk, whole bool) ([]replica.LeaderAnswer, error) {
 	asks = f.asked(asks)
-	epoch := f.registration.Epoch()
-	return call(ctx, f.w, f.request("Fetch", asks), func(to *life) ([]replica.LeaderAnswer, error) {
-		return to.fetch(f.id, epoch, asks), nil
+	epoch, at := f.registration.Epoch(), f.session
+	answers, err := call(ctx, f.w, f.request(fmt.Sprintf("Fetch %v", at), asks), func(to *life) ([]replica.LeaderAnswer, error) {
+		return to.fetch(f.id, epoch, at, asks, whole)
 	})
+	f.session = at.next(err)
+	return answers, err
 }
+
+// Remembers implements replica.Leader.
+func (f *leaderLine) Remembers() bool { return f.session.epoch > 0 }
 
 // asked is a copy of what is asked, as the network carries it.
 func (f *leaderLine) asked(asks []replica.FetchAsk) []replica.FetchAsk {
@@ -443,16 +450,16 @@ func (f *leaderLine) asked(asks []replica.FetchAsk) []replica.FetchAsk {
 }
 
 // fetch serves a follower.
-func (l *life) fetch(from cluster.BrokerID, epoch cluster.BrokerEpoch, asks []replica.FetchAsk) []replica.LeaderAnswer {
-	f := replica.FetchParams{ReplicaID: from, BrokerEpoch: epoch, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: fetchWaitMax, BytesMin: 1, BytesMax: 1 << 20}
-	parts := make([]replica.FetchPartition, len(asks))
-	for i, a := range asks {
-		parts[i] = replica.FetchPartition{TopicPartition: a.TopicPartition, TopicID: a.TopicID, Offset: a.Offset, LogStart: a.LogStart,
-			BytesMax: 1 << 20, LeaderEpoch: a.Epoch, LastFetchedEpoch: a.LastEpoch}
+func (l *life) fetch(from cluster.BrokerID, epoch cluster.BrokerEpoch, at sessionAt, asks []replica.FetchAsk, whole bool) ([]replica.LeaderAnswer, error) {
+	standing, parts, err := l.sessions.begin(from, at, asks, whole)
+	if err != nil {
+		return nil, err
 	}
-	answers := make([]replica.LeaderAnswer, len(asks))
-	for i, r := range l.replicas.Fetch(l.ctx, &f, parts, nil) {
-		a := replica.LeaderAnswer{TopicPartition: asks[i].TopicPartition, Err: wire(r.Err), HighWatermark: r.HighWatermark, LogStart: r.LogStart, Epoch: r.Diverging}
+	f := replica.FetchParams{ReplicaID: from, BrokerEpoch: epoch, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: fetchWaitMax, BytesMin: 1, BytesMax: 1 << 20, Standing: standing}
+	parts, results := l.replicas.Fetch(l.ctx, &f, parts, nil)
+	answers := make([]replica.LeaderAnswer, len(parts))
+	for i, r := range results {
+		a := replica.LeaderAnswer{TopicPartition: parts[i].TopicPartition, Err: wire(r.Err), HighWatermark: r.HighWatermark, LogStart: r.LogStart, Epoch: r.Diverging}
 		if r.Records != nil {
 			a.Records = make([]byte, r.Records.Len())
 			if _, err := r.Records.ReadAt(a.Records, 0); err != nil {
@@ -466,7 +473,7 @@ func (l *life) fetch(from cluster.BrokerID, epoch cluster.BrokerEpoch, asks []re
 		}
 		answers[i] = a
 	}
-	return answers
+	return answers, nil
 }
 
 // wire is what is left of an error on the network.

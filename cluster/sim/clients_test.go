@@ -273,7 +273,8 @@ func (c *consumer) tick() {
 func (l *life) read(tp protocol.TopicPartition, id protocol.TopicID, epoch cluster.LeaderEpoch, position int64, bound log.Bound) (r read) {
 	f := replica.FetchParams{ReplicaID: -1, BrokerEpoch: -1, Bound: bound, LeaderOnly: true, BytesMin: 1, BytesMax: 1 << 20}
 	parts := []replica.FetchPartition{{TopicPartition: tp, TopicID: id, Offset: position, LogStart: -1, BytesMax: 1 << 20, LeaderEpoch: epoch, LastFetchedEpoch: cluster.NoEpoch}}
-	got := &l.replicas.Fetch(l.ctx, &f, parts, nil)[0]
+	_, results := l.replicas.Fetch(l.ctx, &f, parts, nil)
+	got := &results[0]
 	defer got.Release()
 	if r.err = wire(got.Err); r.err == nil && got.Records != nil {
 		r.aborted = slices.Clone(got.Aborted)
