@@ -158,6 +158,43 @@ func clusterLatency(s settings, t *clusterTable) error {
 	return nil
 }
 
+// otherPartitions is how many partitions lie beside the one that is used.
+const otherPartitions = 3000
+
+// clusterMany has one record in flight at a time in a cluster of many partitions, of which nothing else is used.
+func clusterMany(s settings, t *clusterTable) error {
+	if !s.only.MatchString("partitions") {
+		return nil
+	}
+	trios, end, err := s.startTrios("partitions")
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, c := range trios {
+		if err := errors.Join(c.create("latency", 1, 1), c.create("many", otherPartitions, 0)); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	count := int(min(s.size>>18, 5000)) // with the default size, all of it
+	for round := range s.rounds + 1 {
+		for i := range trios {
+			c := trios[(i+round)%2]
+			times, err := c.oneInFlight(count)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			progress("latency beside %d partitions %-8s round %d: p50 %.2f p99 %.2f ms", otherPartitions, c.name, round, percentile(times, 0.5), percentile(times, 0.99))
+			if round > 0 {
+				name := fmt.Sprintf("from send to read beside %d other partitions", otherPartitions)
+				t.add(name+": p50", "ms", c.name, percentile(times, 0.5))
+				t.add(name+": p99", "ms", c.name, percentile(times, 0.99))
+			}
+		}
+	}
+	return nil
+}
+
 // clusterTransactions runs transactions over six partitions of three replicas, the transaction log having as many.
 func clusterTransactions(s settings, t *clusterTable) error {
 	if !s.only.MatchString("transactions") {

@@ -100,7 +100,7 @@ func runAlone(s settings, out string) error {
 func runCluster(s settings, out string) error {
 	var t clusterTable
 	began := time.Now()
-	err := runParts(s, &t, clusterThroughput, clusterLatency, clusterTransactions, leaderKilled, controllerKilled, leaderStopped)
+	err := runParts(s, &t, clusterThroughput, clusterLatency, clusterMany, clusterTransactions, leaderKilled, controllerKilled, leaderStopped)
 	return errors.Join(err, t.write(out, s, time.Since(began)))
 }
 
