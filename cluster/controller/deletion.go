@@ -218,9 +218,10 @@ func (t *term) stopReplicaAnswered(ctx context.Context, from cluster.BrokerID, r
 		if !stop.Delete || p == nil || !p.topic.deletionStarted {
 			continue
 		}
-		if response.Err != nil || response.Partitions[stop.TopicPartition] != nil {
+		switch {
+		case response.Err != nil || response.Partitions[stop.TopicPartition] != nil:
 			failed = append(failed, partitionReplica{p, from})
-		} else {
+		case replicaDeletionSuccessful.follows(p.replicaPhase(from)): // else it was moved away before, and is not waited for
 			deleted = append(deleted, partitionReplica{p, from})
 		}
 	}

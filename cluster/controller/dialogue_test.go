@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -85,11 +86,23 @@ func play(t *testing.T, text string) string {
 	return out.String()
 }
 
+// complaints fails the test when a state machine was asked for a change that there is not.
+type complaints struct{ t *testing.T }
+
+func (c complaints) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("cannot change like this")) {
+		c.t.Errorf("logged %s", line)
+	}
+	return len(line), nil
+}
+
 // stage is a cluster of fake brokers over one tree in memory.
 type stage struct {
 	t     *testing.T
 	tree  *metastore.Embedded
 	admin *metastore.Store // a session of its own, for what tools and handlers write
+
+	logger zerolog.Logger // the controllers'; of nothing unless a test sets it
 
 	mu    sync.Mutex
 	nodes map[cluster.BrokerID]*actor
@@ -154,7 +167,7 @@ func (s *stage) registerOver(tree metastore.Tree, session *metastore.Session, id
 		s.t.Fatal(err)
 	}
 	if candidate {
-		a.controller = New(Options{ID: id, Store: store, Registration: a.registered, Dial: s.dial, Config: config, Logger: zerolog.Nop()})
+		a.controller = New(Options{ID: id, Store: store, Registration: a.registered, Dial: s.dial, Config: config, Logger: s.logger})
 		a.controller.Start()
 	}
 }

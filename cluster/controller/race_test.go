@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/rs/zerolog"
+
 	"gokafka/cluster/metastore"
 )
 
@@ -121,6 +123,26 @@ func TestDeletedBeforeItWasFound(t *testing.T) {
 			t.Errorf("gamma was marked, and is there: %q", left)
 		}
 		s.play("broker 73")
+		s.checkNodes()
+	})
+}
+
+// TestDeletedWhileAReplicaMovesAway: a broker from which a replica was moved says that it deleted it, when the whole topic is being deleted and waits
+// for another broker.
+func TestDeletedWhileAReplicaMovesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.close()
+		s.logger = zerolog.New(complaints{t})
+		s.play("candidate 71", "broker 73 74 75", "topic alpha 0:[73,74]", "reassign alpha-0 [74,75]", "deaf 73", "catch up alpha-0", "deaf 74", "delete alpha")
+		s.play("hears 73", "advance 1s")
+		if got := s.states([]string{"alpha"}); slices.Equal(got, []string{"alpha: node does not exist"}) {
+			t.Fatal("deleted though one broker has not heard of it")
+		}
+		s.play("hears 74", "advance 1s")
+		if got := s.states([]string{"alpha"}); !slices.Equal(got, []string{"alpha: node does not exist"}) {
+			t.Errorf("%q", got)
+		}
 		s.checkNodes()
 	})
 }
