@@ -106,8 +106,11 @@ func (f *fetching) run(ctx context.Context, sessions *fetchSessions, bytesMax in
 		resp.ErrorCode = protocol.CodeOf(x.err)
 		return resp.Encode()
 	}
+	if p.Standing = x.standing(); p.Standing != nil {
+		defer p.Standing.End()
+	}
 	missing := f.split(image)
-	if p.Standing = x.standing(); len(f.reads) > 0 || p.Standing != nil && p.Standing.Quiet() > 0 {
+	if len(f.reads) > 0 || p.Standing != nil && p.Standing.Quiet() > 0 {
 		f.reads, f.results = f.reader.Fetch(ctx, p, f.reads, f.results)
 	}
 	f.wants = append(append(f.wants[:0], f.reads...), missing...)

@@ -153,6 +153,7 @@ func (s *fetchSession) close() {
 	for _, p := range s.partitions {
 		p.watch.Close()
 	}
+	s.standing.Wake() // nothing else does any more
 }
 
 // fetchSessions is the cache of sessions.

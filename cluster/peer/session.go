@@ -57,7 +57,7 @@ func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, whole boo
 		} else if h.ask == *a {
 			h.request = s.requests
 			continue
-		} else if h.ask.TopicID != a.TopicID {
+		} else if s.byID && h.ask.TopicID != a.TopicID {
 			s.forget(req, &h.ask)
 		}
 		h.ask, h.request = *a, s.requests

@@ -62,6 +62,10 @@ func TestSessionSaysWhatChanged(t *testing.T) {
 			{17, []replica.FetchAsk{a0, b0}, "0/0 a1-0@5 b2-0@7", false, 0, 9, false},
 			{17, []replica.FetchAsk{ask("a", 3, 0, 0), b0}, "9/1 a3-0@0 !a1-0", false, 0, 9, false},
 		}},
+		{"a topic that gets its id while another has none", []step{
+			{12, []replica.FetchAsk{ask("a", 0, 0, 5), ask("b", 0, 0, 7)}, "0/0 a0-0@5 b0-0@7", false, 0, 9, false},
+			{12, []replica.FetchAsk{a0, ask("b", 0, 0, 7)}, "9/1 a1-0@5", false, 0, 9, false},
+		}},
 		{"no session granted", []step{
 			{17, []replica.FetchAsk{a0}, "0/0 a1-0@5", false, 0, 0, false},
 			{17, []replica.FetchAsk{a0}, "0/0 a1-0@5", false, 0, 0, false},

@@ -41,6 +41,7 @@ type FetchPartition struct {
 	LastFetchedEpoch cluster.LeaderEpoch // of the reader's last record; cluster.NoEpoch: no check for divergence
 
 	watch *StandingWatch // of its session; nil: it has none
+	turn  int64          // in its session: who has the lowest is read first
 }
 
 // FetchResult is one partition's part of the answer. Whoever gets it releases Records.

@@ -356,10 +356,9 @@ func (x *fetcher) carryOutLocked(ask *FetchAsk, o order, a *LeaderAnswer) {
 	var err error
 	switch o.todo {
 	case todoAppend:
-		var next int64
-		var epoch cluster.LeaderEpoch
-		if next, epoch, err = p.appendAsFollower(ask, a); err == nil {
-			x.core.appended(ask, next, epoch, a.HighWatermark)
+		var got copied
+		if got, err = p.appendAsFollower(ask, a); err == nil {
+			x.core.appended(ask, got, a.HighWatermark)
 			if x.throttle.Covers(ask.TopicPartition) {
 				x.throttle.Record(len(a.Records), time.Now())
 			}
@@ -418,40 +417,46 @@ func (h logHistory) EndOfEpoch(epoch cluster.LeaderEpoch) EpochEnd {
 // End is the log end offset.
 func (h logHistory) End() int64 { return h.LogEndOffset().Offset }
 
-// appendAsFollower appends what the leader sent, and takes over its high watermark and log start as far as they apply here.
-// It returns the offset to fetch next and the leader epoch of the last record.
-func (p *Partition) appendAsFollower(ask *FetchAsk, a *LeaderAnswer) (next int64, last cluster.LeaderEpoch, err error) {
-	next, last, e, err := p.copy(ask, a)
-	p.apply(e)
-	return next, last, err
+// copied is what a leader's answer did to a log.
+type copied struct {
+	next       int64               // the offset to fetch next
+	lastEpoch  cluster.LeaderEpoch // of the last record that was appended; cluster.NoEpoch: none was
+	startMoved bool
 }
 
-func (p *Partition) copy(ask *FetchAsk, a *LeaderAnswer) (next int64, last cluster.LeaderEpoch, e effects, err error) {
+// appendAsFollower appends what the leader sent, and takes over its high watermark and log start as far as they apply here.
+func (p *Partition) appendAsFollower(ask *FetchAsk, a *LeaderAnswer) (copied, error) {
+	c, e, err := p.copy(ask, a)
+	p.apply(e)
+	return c, err
+}
+
+func (p *Partition) copy(ask *FetchAsk, a *LeaderAnswer) (c copied, e effects, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	next, last = ask.Offset, cluster.NoEpoch
+	c = copied{next: ask.Offset, lastEpoch: cluster.NoEpoch}
 	if p.log == nil || p.core.isLeader() {
-		return next, last, e, ErrNotLeader
+		return c, e, ErrNotLeader
 	}
 	if end := p.log.LogEndOffset().Offset; end != ask.Offset {
-		return next, last, e, fmt.Errorf("fetched from offset %d, but the log of %s ends at %d", ask.Offset, p, end)
+		return c, e, fmt.Errorf("fetched from offset %d, but the log of %s ends at %d", ask.Offset, p, end)
 	}
 	if len(a.Records) > 0 {
 		info, err := p.log.AppendAsFollower(a.Records, int32(ask.Epoch))
 		if err != nil {
-			return next, last, e, fmt.Errorf("append to %s: %w", p, err)
+			return c, e, fmt.Errorf("append to %s: %w", p, err)
 		}
 		if info.FirstOffset >= 0 {
-			next, last, e.endMoved = info.LastOffset+1, cluster.LeaderEpoch(info.LeaderEpoch), true
+			c.next, c.lastEpoch, e.endMoved = info.LastOffset+1, cluster.LeaderEpoch(info.LeaderEpoch), true
 		}
 	}
 	if before := p.log.HighWatermark().Offset; a.HighWatermark > before {
 		e.highWatermarkMoved = p.log.SetHighWatermark(a.HighWatermark).Offset > before
 	}
 	if a.LogStart > p.log.LogStartOffset() && a.LogStart <= p.log.HighWatermark().Offset {
-		_, err = p.log.IncrementLogStartOffset(a.LogStart)
+		c.startMoved, err = p.log.IncrementLogStartOffset(a.LogStart)
 	}
-	return next, last, e, err
+	return c, e, err
 }
 
 // truncateTo removes what the leader does not have. Below the high watermark nothing should have to go; it does after an

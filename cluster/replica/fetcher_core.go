@@ -25,11 +25,12 @@ type fetcherCore struct {
 	states  map[protocol.TopicPartition]*fetchState
 	order   *list.List // of the states: who comes first is asked for first, so that all get their share of the limits
 	buf     []FetchAsk // of the last asks
-	// steady: the last fetch that asked for everything did ask for everything, and nothing but appends came after it. So the leader, if it remembers
+	// steady: the last fetch that asked for everything left out none that come back by themselves, and nothing but appends came after it. So the leader, if it remembers
 	// fetches, needs to hear only of what was appended to.
 	steady  bool
 	wholeAt time.Time     // when that was
 	changed []*fetchState // appended to since they were asked for last
+	left    int           // how many were not asked for last, though they may be later
 	// askEpochs makes partitions ask for the end of their last epoch before they fetch, for leaders that do not tell
 	// divergence in answers to fetches (before Kafka 2.7).
 	askEpochs bool
@@ -130,7 +131,7 @@ func (c *fetcherCore) fetches(now time.Time, remembered bool) (asks []FetchAsk, 
 	}
 	c.changes() // which are among the whole
 	asks = c.asks(now, false)
-	c.steady, c.wholeAt = len(asks) == len(c.states), now
+	c.steady, c.wholeAt = len(asks) > 0 && c.left == 0, now
 	return asks, true
 }
 
@@ -167,15 +168,18 @@ func (s *fetchState) asks() FetchAsk {
 }
 
 func (c *fetcherCore) asks(now time.Time, truncating bool) []FetchAsk {
-	c.held = false
+	c.held, c.left = false, 0
 	c.buf = c.buf[:0]
 	for e := c.order.Front(); e != nil; e = e.Next() {
 		s := e.Value.(*fetchState)
 		s.asked = false
 		switch {
+		case s.failed:
 		case !s.ready(now) || s.truncating != truncating:
+			c.left++
 		case !truncating && c.holds(s):
 			c.held = true
+			c.left++
 		default:
 			c.buf = append(c.buf, s.asks())
 		}
@@ -308,22 +312,22 @@ func truncation(s *fetchState, leader EpochEnd, h history) order {
 	return order{todo: todoTruncate, offset: min(own.End, end)}
 }
 
-// appended tells that records up to next are in the log, the last of them of some epoch.
-func (c *fetcherCore) appended(ask *FetchAsk, next int64, lastEpoch cluster.LeaderEpoch, highWatermark int64) {
+// appended tells that the leader's answer is in the log.
+func (c *fetcherCore) appended(ask *FetchAsk, got copied, highWatermark int64) {
 	s := c.states[ask.TopicPartition]
 	if s == nil || s.epoch != ask.Epoch {
 		return
 	}
-	if next > s.offset {
+	if got.next > s.offset {
 		c.toEnd(s)
 	}
-	if !s.changed && (next > s.offset || lastEpoch > s.lastEpoch) {
+	if !s.changed && (got.next > s.offset || got.startMoved) {
 		s.changed = true
 		c.changed = append(c.changed, s)
 	}
-	s.offset, s.caughtUp, s.patience = next, next >= highWatermark, 0
-	if lastEpoch != cluster.NoEpoch {
-		s.lastEpoch = lastEpoch
+	s.offset, s.caughtUp, s.patience = got.next, got.next >= highWatermark, 0
+	if got.lastEpoch != cluster.NoEpoch {
+		s.lastEpoch = got.lastEpoch
 	}
 }
 

@@ -125,7 +125,7 @@ func replicate(t *testing.T, leader, follower *paperLog, highWatermark int64, as
 				}
 				say("append %d", len(records))
 				follower.records = append(follower.records, records...)
-				c.appended(&ask, follower.End(), follower.LatestEpoch(), highWatermark)
+				c.appended(&ask, copied{next: follower.End(), lastEpoch: follower.LatestEpoch()}, highWatermark)
 			case todoTruncate:
 				say("diverging (%d, %d)", diverging.Epoch, diverging.End)
 				carryOut(ask, o)
@@ -267,7 +267,7 @@ func TestLeaderThatDoesNotKnowYet(t *testing.T) {
 		t.Errorf("after another error: pause %v", got)
 	}
 	ask := everything(&c, now)[0]
-	c.appended(&ask, 1, cluster.NoEpoch, 1)
+	c.appended(&ask, copied{next: 1, lastEpoch: cluster.NoEpoch}, 1)
 	if got := refuse(kerr.NotLeaderForPartition); got != 10*time.Millisecond {
 		t.Errorf("after an answer: pause %v", got)
 	}
@@ -305,8 +305,8 @@ func TestPartitionsTakeTurns(t *testing.T) {
 		c.follow(tp(p), 5, 1, l)
 	}
 	first := everything(&c, t0)
-	c.appended(&first[0], 5, 1, 9) // got records
-	c.appended(&first[1], 1, 1, 9) // got none
+	c.appended(&first[0], copied{next: 5, lastEpoch: 1}, 9) // got records
+	c.appended(&first[1], copied{next: 1, lastEpoch: 1}, 9) // got none
 	var order []int32
 	for _, ask := range everything(&c, t0) {
 		order = append(order, ask.Partition)
@@ -364,21 +364,32 @@ func TestOnlyChangesAreAskedFor(t *testing.T) {
 		forgotten bool
 		want      string
 	}{
-		"nothing":                       {want: "[]"},
-		"an append":                     {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, want: "[1@3]"},
-		"two appends to one":            {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3); c.appended(c.askOf(tp(1)), 4, 5, 4) }, want: "[1@4]"},
-		"an answer without records":     {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 1, cluster.NoEpoch, 1) }, want: "[]"},
-		"an append, long ago":           {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, after: wholeEvery, want: "[0@1 2@1 1@3]"},
-		"an append, the leader forgot":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3) }, forgotten: true, want: "[0@1 2@1 1@3]"},
+		"nothing":   {want: "[]"},
+		"an append": {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, want: "[1@3]"},
+		"two appends to one": {meanwhile: func(c *fetcherCore) {
+			c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3)
+			c.appended(c.askOf(tp(1)), copied{next: 4, lastEpoch: 5}, 4)
+		}, want: "[1@4]"},
+		"an answer without records": {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 1, lastEpoch: cluster.NoEpoch}, 1) }, want: "[]"},
+		"records were deleted": {meanwhile: func(c *fetcherCore) {
+			c.appended(c.askOf(tp(1)), copied{next: 1, lastEpoch: cluster.NoEpoch, startMoved: true}, 1)
+		}, want: "[1@1]"},
+		"an append after a failure": {meanwhile: func(c *fetcherCore) {
+			c.failed(tp(2))
+			c.fetches(t0, true)
+			c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3)
+		}, want: "[1@3]"},
+		"an append, long ago":           {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, after: wholeEvery, want: "[0@1 2@1 1@3]"},
+		"an append, the leader forgot":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, forgotten: true, want: "[0@1 2@1 1@3]"},
 		"one more is followed":          {meanwhile: func(c *fetcherCore) { c.follow(tp(3), 5, 1, l) }, want: "[0@1 1@1 2@1 3@1]"},
-		"one is not followed any more":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), 3, 5, 3); c.unfollow(tp(1)) }, want: "[0@1 2@1]"},
+		"one is not followed any more":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3); c.unfollow(tp(1)) }, want: "[0@1 2@1]"},
 		"one failed":                    {meanwhile: func(c *fetcherCore) { c.failed(tp(1)) }, want: "[0@1 2@1]"},
 		"one was refused":               {meanwhile: func(c *fetcherCore) { c.refused(c.states[tp(1)], kerr.UnknownLeaderEpoch, t0) }, want: "[0@1 2@1]"},
 		"one was truncated":             {meanwhile: func(c *fetcherCore) { c.truncated(c.askOf(tp(1)), order{offset: 0, complete: true}, l) }, want: "[0@1 2@1 1@0]"},
 		"the leader could not be asked": {meanwhile: func(c *fetcherCore) { c.allDelayed(t0) }, want: "[]"},
 		"one has to wait for others": {meanwhile: func(c *fetcherCore) {
 			c.throttled = func(q protocol.TopicPartition) bool { return q == tp(1) }
-			c.appended(c.askOf(tp(1)), 3, 5, 9)
+			c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 9)
 		}, want: "[0@1 2@1]"},
 	} {
 		c := newFetcherCore(time.Second, false)
@@ -403,6 +414,19 @@ func TestOnlyChangesAreAskedFor(t *testing.T) {
 	}
 }
 
+// A leader of which nothing is followed any more is asked for nothing, and not for the changes in nothing.
+func TestNothingIsAskedForWhenNothingIsFollowed(t *testing.T) {
+	c := newFetcherCore(time.Second, false)
+	c.follow(tp0, 5, 1, write("5a"))
+	c.fetches(t0, false)
+	c.unfollow(tp0)
+	for range 2 {
+		if asks, whole := c.fetches(t0, true); len(asks) != 0 || !whole {
+			t.Errorf("asks %v, whole: %v", asks, whole)
+		}
+	}
+}
+
 // BenchmarkFetcherRound is what a round of fetching costs a follower before and after the request, per partition of a thousand of which one has
 // records.
 func BenchmarkFetcherRound(b *testing.B) {
@@ -420,6 +444,6 @@ func BenchmarkFetcherRound(b *testing.B) {
 		if o := c.fetched(&a, EpochEnd{-1, -1}, nil, write("5a"), now); o.todo != todoAppend {
 			b.Fatal(o)
 		}
-		c.appended(&a, a.Offset+1, 5, a.Offset+1)
+		c.appended(&a, copied{next: a.Offset + 1, lastEpoch: 5}, a.Offset+1)
 	}
 }

@@ -390,7 +390,7 @@ func TestCorruptBatchIsFetchedAgain(t *testing.T) {
 	p, _ := b.Partition(tp0)
 	records := batch(t, 1)
 	records[len(records)-1] ^= 1
-	if _, _, err := p.appendAsFollower(&ask, &LeaderAnswer{Records: records}); !errors.Is(err, kerr.CorruptMessage) {
+	if _, err := p.appendAsFollower(&ask, &LeaderAnswer{Records: records}); !errors.Is(err, kerr.CorruptMessage) {
 		t.Errorf("a flipped bit: %v", err)
 	}
 	if end := p.View().Log.LogEndOffset().Offset; end != 0 {

@@ -62,10 +62,10 @@ type View struct {
 
 // effects are what a change means for others.
 type effects struct {
-	endMoved, highWatermarkMoved, roleChanged bool
-	lowWatermark                              int64 // raised to; 0: no change
-	proposal                                  *proposal
-	sync                                      bool // the log must be synced, before the proposal goes out
+	endMoved, highWatermarkMoved, isrChanged, roleChanged bool
+	lowWatermark                                          int64 // raised to; 0: no change
+	proposal                                              *proposal
+	sync                                                  bool // the log must be synced, before the proposal goes out
 }
 
 func newPartition(h *host, tp protocol.TopicPartition) *Partition {
@@ -106,6 +106,9 @@ func (p *Partition) apply(e effects) {
 		p.watchers.roleChanged()
 	} else if e.highWatermarkMoved || e.endMoved {
 		p.marksMoved(e.highWatermarkMoved)
+	}
+	if e.isrChanged {
+		p.watchers.isrChanged()
 	}
 	if e.lowWatermark > 0 {
 		p.watchers.lowWatermarkMoved(e.lowWatermark)
@@ -352,7 +355,7 @@ func (p *Partition) proposalAnswered(pr *proposal, r cluster.AlterPartitionResul
 	changed, again := p.core.answered(pr, r, p.host.now())
 	if p.log != nil && p.core.isLeader() {
 		p.raiseHighWatermarkLocked(&e)
-		if changed {
+		if e.isrChanged = changed; changed {
 			p.publishLocked()
 		}
 	}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,18 +61,8 @@ type fetchWatch struct {
 	standing  *StandingWatch // whose it is; nil: one fetch's
 }
 
-// happened opens the watch of a session.
-func (w *fetchWatch) happened() {
-	if w.standing != nil {
-		w.standing.Open()
-	}
-}
-
-// moved takes the log's marks after one of them moved.
-func (w *fetchWatch) moved(o *log.Offsets) {
-	w.happened()
-	w.count(o)
-}
+// happened tells the session whose watch it is of an event, and reports whether the watch is done here.
+func (w *fetchWatch) happened() (done bool) { return w.standing != nil && w.standing.happened() }
 
 // count looks at the log's marks and wakes the fetch when it can be answered. A fetch that waits below a truncated log
 // or whose bytes lie in an older segment is answered at once, however little there is: the first must learn of it, the
@@ -155,6 +146,10 @@ func (set *watchSet[W]) addLocked(ws *watchers, w *W) {
 func remove[W any](ws *watchers, set *watchSet[W], w *W) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	set.removeLocked(ws, w)
+}
+
+func (set *watchSet[W]) removeLocked(ws *watchers, w *W) {
 	if _, ok := (*set)[w]; ok {
 		delete(*set, w)
 		ws.any.Add(-1)
@@ -168,8 +163,21 @@ func (ws *watchers) endMoved(o *log.Offsets) {
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for w := range ws.fetches {
-		w.moved(o)
+	for w := range ws.fetchesLocked() {
+		w.count(o)
+	}
+}
+
+// fetchesLocked goes through the fetches that wait, after an event. Sessions hear of it, and those for which no fetch waits are taken out.
+func (ws *watchers) fetchesLocked() iter.Seq[*fetchWatch] {
+	return func(yield func(*fetchWatch) bool) {
+		for w := range ws.fetches {
+			if w.happened() {
+				ws.fetches.removeLocked(ws, w)
+			} else if !yield(w) {
+				return
+			}
+		}
 	}
 }
 
@@ -180,8 +188,8 @@ func (ws *watchers) highWatermarkMoved(o *log.Offsets) {
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for w := range ws.fetches {
-		w.moved(o)
+	for w := range ws.fetchesLocked() {
+		w.count(o)
 	}
 	for w := range ws.acks {
 		w.moved(o.HighWatermark.Offset)
@@ -195,8 +203,7 @@ func (ws *watchers) logStartMoved(logStart int64) {
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for w := range ws.fetches {
-		w.happened()
+	for w := range ws.fetchesLocked() {
 		if w.bound == log.ToLogEnd || w.start.Offset < logStart {
 			w.waiter.wake()
 		}
@@ -215,12 +222,19 @@ func (ws *watchers) lowWatermarkMoved(lowWatermark int64) {
 	}
 }
 
+// isrChanged has sessions look again, for which no fetch need end.
+func (ws *watchers) isrChanged() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for range ws.fetchesLocked() {
+	}
+}
+
 // roleChanged wakes everyone: leadership, the epoch or the whole replica is not what they began to wait with.
 func (ws *watchers) roleChanged() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for w := range ws.fetches {
-		w.happened()
+	for w := range ws.fetchesLocked() {
 		w.waiter.wake()
 	}
 	for w := range ws.acks {

@@ -9,7 +9,8 @@ import (
 
 // Standing is a fetch session (KIP-227) as the replicas see it. A watch stays in each partition of the session, so that a fetch looks only at those to
 // which something has happened since its reader heard of them. Apache Kafka reads all partitions of a session for each fetch: where two brokers
-// share thousands of partitions, every record of acks=all waits for that, twice.
+// share thousands of partitions, every record of acks=all waits for that, twice. An event while no fetch is under way takes the watch out, so that a reader
+// who never comes back costs each partition one event.
 type Standing struct {
 	waiter  waiter
 	missing atomic.Int64 // bytes that the fetch in hand still waits for
@@ -19,6 +20,7 @@ type Standing struct {
 	mu      sync.Mutex // of what follows; a leaf, taken under watchers.mu
 	open    []*StandingWatch
 	active  []*StandingWatch // at which the fetch in hand looks
+	fetches int              // that are under way: one, if the reader knows what it does
 	watches int
 	turns   int64
 }
@@ -30,7 +32,6 @@ type StandingWatch struct {
 	fetch    fetchWatch // guarded by the lock of at
 
 	want   FetchPartition // this and what follows are guarded by Standing.mu
-	turn   int64          // who has the lowest is read first
 	place  int            // in open; -1: not in it
 	active bool
 	closed bool
@@ -58,7 +59,8 @@ func (w *StandingWatch) Set(q FetchPartition) {
 }
 
 func (w *StandingWatch) setLocked(q FetchPartition) {
-	w.want, w.want.watch = q, w
+	q.turn, q.watch = w.want.turn, w
+	w.want = q
 	w.openLocked()
 }
 
@@ -78,7 +80,7 @@ func (w *StandingWatch) ToEnd() {
 
 func (w *StandingWatch) toEndLocked() {
 	w.standing.turns++
-	w.turn = w.standing.turns
+	w.want.turn = w.standing.turns
 }
 
 func (w *StandingWatch) openLocked() {
@@ -107,6 +109,14 @@ func (w *StandingWatch) Open() {
 	w.openLocked()
 }
 
+// happened opens the watch for an event, and reports whether it is done in its partition: no fetch waits, and the next one looks there.
+func (w *StandingWatch) happened() (done bool) {
+	w.standing.mu.Lock()
+	defer w.standing.mu.Unlock()
+	w.openLocked()
+	return w.standing.fetches == 0
+}
+
 // Close ends the watch.
 func (w *StandingWatch) Close() {
 	s := w.standing
@@ -123,38 +133,44 @@ func (w *StandingWatch) Close() {
 }
 
 // Begin begins a fetch that waits for so many bytes, and appends the partitions at which it is to look, in their order. What happens from now on
-// ends its wait.
+// ends its wait. End is to follow.
 func (s *Standing) Begin(bytesMin int, dst []FetchPartition) []FetchPartition {
 	s.missing.Store(int64(bytesMin))
 	s.waiter.drain()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.fetches++
 	for i, w := range s.active {
 		w.active, s.active[i] = false, nil
 	}
 	s.active = s.active[:0]
-	return s.activateLocked(dst)
+	s.mu.Unlock()
+	return s.more(dst)
 }
 
-// more appends the partitions to which something happened since the fetch began and at which it does not look yet.
-func (s *Standing) more(dst []FetchPartition) []FetchPartition {
+// End ends a fetch.
+func (s *Standing) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.activateLocked(dst)
+	s.fetches--
 }
 
-func (s *Standing) activateLocked(dst []FetchPartition) []FetchPartition {
-	begin := len(s.active)
+// Wake ends the wait of a fetch.
+func (s *Standing) Wake() { s.waiter.wake() }
+
+// more appends the partitions to which something happened since the fetch began and at which it does not look yet. They are put in order after
+// the lock is let go of, for which appends wait.
+func (s *Standing) more(dst []FetchPartition) []FetchPartition {
+	begin := len(dst)
+	s.mu.Lock()
 	for _, w := range s.open {
 		if !w.active {
 			w.active = true
 			s.active = append(s.active, w)
+			dst = append(dst, w.want)
 		}
 	}
-	slices.SortFunc(s.active[begin:], func(a, b *StandingWatch) int { return cmp.Compare(a.turn, b.turn) })
-	for _, w := range s.active[begin:] {
-		dst = append(dst, w.want)
-	}
+	s.mu.Unlock()
+	slices.SortFunc(dst[begin:], func(a, b FetchPartition) int { return cmp.Compare(a.turn, b.turn) })
 	return dst
 }
 
@@ -172,6 +188,7 @@ func (w *StandingWatch) seen(f *FetchParams, q *FetchPartition, r *FetchResult) 
 	defer s.placing.Unlock()
 	if r.Err != nil || w.isClosed() {
 		w.leave()
+		w.Open() // what comes of it is not heard of there any more
 		return
 	}
 	if ws := &r.partition.watchers; w.at != ws {

@@ -65,6 +65,7 @@ func (c *crowd) fetch(follower cluster.BrokerID, wait time.Duration) (looked []s
 	c.t.Helper()
 	f := &FetchParams{ReplicaID: follower, BrokerEpoch: -1, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: wait, BytesMin: max(c.bytesMin, 1), BytesMax: 1 << 20, Standing: c.standing}
 	parts, results := c.Fetch(c.t.Context(), f, c.standing.Begin(f.BytesMin, nil), nil)
+	c.standing.End()
 	for i := range parts {
 		q, r := &parts[i], &results[i]
 		if r.Err != nil {
@@ -246,10 +247,62 @@ func TestClosedSession(t *testing.T) {
 			}
 		}()
 		c.fetch(2, 2*time.Second)
+		synctest.Wait()
 		c.fetch(2, 0)
 		if n, quiet := watched(), c.standing.Quiet(); n != 0 || quiet != 0 {
 			t.Errorf("%d watches and %d quiet partitions are left", n, quiet)
 		}
+	})
+}
+
+// A reader who never comes back costs each partition one event. One who does is told as ever.
+func TestSessionOfWhichNothingIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 2, 2)
+		c.say(1)
+		if here, there := mustPartition(c, 0).watchers.any.Load(), mustPartition(c, 1).watchers.any.Load(); here != 1 || there != 0 {
+			t.Errorf("%d watches where nothing happened, %d where something did; want 1 and 0", here, there)
+		}
+		c.say(1)
+		c.expect("it comes back", c.fetch(2, 0), "1@0")
+		c.expect("for the rest", c.fetch(2, 0), "1@0")
+		c.expect("and knows all", c.fetch(2, 0))
+		go func() {
+			time.Sleep(time.Second)
+			c.say(1)
+		}()
+		c.expect("and waits", c.fetch(2, time.Minute), "1@0")
+	})
+}
+
+// A follower that leaves the ISR while it has nothing to fetch is looked at by its next fetch.
+func TestSessionOfOneThatLeavesTheISR(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 2, 2)
+		p := mustPartition(c, 1)
+		p.mu.Lock()
+		pr := p.core.propose(ids(1, 3), noBroker)
+		p.mu.Unlock()
+		p.proposalAnswered(pr, cluster.AlterPartitionResult{State: cluster.LeaderAndISR{Leader: 1, LeaderEpoch: 1, ISR: ids(1, 3), PartitionEpoch: 2}})
+		c.expect("it is to join again", c.fetch(2, 0), "1@0")
+		c.expect("until it has", c.fetch(2, 0), "1@0")
+	})
+}
+
+// A partition that goes away is looked at again if a fetch finds that before its watches are told.
+func TestSessionLooksAgainAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 2, 2)
+		p := mustPartition(c, 1)
+		go func() {
+			time.Sleep(time.Second)
+			c.registry.set(p.TopicPartition, hosted{partition: p, offline: true})
+		}()
+		c.watches[1].Open()
+		c.expect("found when the wait is over", c.fetch(2, 2*time.Second), "1!")
+		p.leave()
+		c.expect("the error again", c.fetch(2, 0), "1!")
+		c.expect("and again", c.fetch(2, 0), "1!")
 	})
 }
 
@@ -341,6 +394,7 @@ func BenchmarkLeaderRoundOfSession(b *testing.B) {
 	for b.Loop() {
 		watches[500].Open()
 		parts, results = m.Fetch(b.Context(), f, standing.Begin(1, parts[:0]), results[:0])
+		standing.End()
 	}
 	if len(results) != 1 || results[0].Err != nil {
 		b.Errorf("%d results", len(results))

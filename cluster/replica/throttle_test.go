@@ -125,7 +125,7 @@ func TestFollowerThrottlesItself(t *testing.T) {
 		t.Fatalf("asks for %d partitions below the limit", len(asks))
 	}
 	for i := range asks {
-		c.appended(&asks[i], 4, 1, 9)
+		c.appended(&asks[i], copied{next: 4, lastEpoch: 1}, 9)
 	}
 	th.Record(150, now)
 	if asks = everything(&c, now); len(asks) != 1 || asks[0].TopicPartition != other {
@@ -139,7 +139,7 @@ func TestFollowerThrottlesItself(t *testing.T) {
 		t.Errorf("asks for %v later", asks)
 	}
 	for i := range asks {
-		c.appended(&asks[i], 9, 1, 9)
+		c.appended(&asks[i], copied{next: 9, lastEpoch: 1}, 9)
 	}
 	th.Record(1000, now)
 	if asks = everything(&c, now); len(asks) != 2 {

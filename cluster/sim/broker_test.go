@@ -455,6 +455,7 @@ func (l *life) fetch(from cluster.BrokerID, epoch cluster.BrokerEpoch, at sessio
 	if err != nil {
 		return nil, err
 	}
+	defer standing.End()
 	f := replica.FetchParams{ReplicaID: from, BrokerEpoch: epoch, Bound: log.ToLogEnd, LeaderOnly: true, WaitMax: fetchWaitMax, BytesMin: 1, BytesMax: 1 << 20, Standing: standing}
 	parts, results := l.replicas.Fetch(l.ctx, &f, parts, nil)
 	answers := make([]replica.LeaderAnswer, len(parts))
