@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -65,6 +66,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	logger := newLogger(os.Stderr)
+	defer runtime.KeepAlive(ballast())
 	if err := serve(c, logger); err != nil {
 		logger.Error().Err(err).Msg("gokafka stops because of an error")
 		return 1
