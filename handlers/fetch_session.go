@@ -88,8 +88,7 @@ func (s *sessionPartition) tell(r *protocol.FetchPartition) bool {
 // their turn when the limits are small.
 //
 // A request is about the partitions to which something has happened since the reader heard of them. What nobody tells a session (that retention
-// removed records, that a follower is to join the ISR but could not yet) it finds by looking at all of them every wholeEvery, which is less than
-// what a request may wait for anyway.
+// removed records, say) it finds by looking at all of them every replica.WholeEvery.
 type fetchSession struct {
 	id         int32
 	privileged bool // a follower's
@@ -107,9 +106,6 @@ type fetchSession struct {
 	closed     bool
 	partitions map[sessionKey]*sessionPartition
 }
-
-// wholeEvery is how often a session's request is about all of its partitions.
-const wholeEvery = 250 * time.Millisecond
 
 func (s *fetchSession) find(q *replica.FetchPartition) *sessionPartition {
 	return s.partitions[keyOf(q)]
@@ -226,7 +222,7 @@ func (s *fetchSession) advance(r *kmsg.FetchRequest, image *cluster.Metadata, by
 		return dst, true, nil
 	}
 	s.epoch = nextSessionEpoch(s.epoch)
-	if now.Sub(s.wholeAt) >= wholeEvery {
+	if now.Sub(s.wholeAt) >= replica.WholeEvery {
 		s.wholeAt = now
 		s.openAllLocked()
 	}

@@ -437,7 +437,7 @@ func TestFetchSessionHearsOfRetention(t *testing.T) {
 	if got := told(); got != nil {
 		t.Errorf("told of %v at once, though all were looked at a moment ago", got)
 	}
-	now = now.Add(wholeEvery)
+	now = now.Add(replica.WholeEvery)
 	if got := told(); !slices.Equal(got, []int32{0}) {
 		t.Errorf("told of %v when all are looked at, want [0]", got)
 	}

@@ -119,14 +119,10 @@ func (c *fetcherCore) unfollow(tp protocol.TopicPartition) {
 
 func (c *fetcherCore) toEnd(s *fetchState) { c.order.MoveToBack(s.place) }
 
-// wholeEvery is how often everything is asked for, to find what nobody tells: that retention removed records, or that a topic has an id now. It is
-// less than what a fetch may wait for anyway.
-const wholeEvery = 250 * time.Millisecond
-
 // fetches lists what to fetch now: everything, or what is not as the leader remembers it. questions lists the partitions whose last epoch's end is
 // to be asked for. Both in turn, and valid until one of the two is called again.
 func (c *fetcherCore) fetches(now time.Time, remembered bool) (asks []FetchAsk, whole bool) {
-	if remembered && c.steady && now.Sub(c.wholeAt) < wholeEvery && !c.holdsBack() {
+	if remembered && c.steady && now.Sub(c.wholeAt) < WholeEvery && !c.holdsBack() {
 		return c.changes(), false
 	}
 	c.changes() // which are among the whole

@@ -379,7 +379,7 @@ func TestOnlyChangesAreAskedFor(t *testing.T) {
 			c.fetches(t0, true)
 			c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3)
 		}, want: "[1@3]"},
-		"an append, long ago":           {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, after: wholeEvery, want: "[0@1 2@1 1@3]"},
+		"an append, long ago":           {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, after: WholeEvery, want: "[0@1 2@1 1@3]"},
 		"an append, the leader forgot":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3) }, forgotten: true, want: "[0@1 2@1 1@3]"},
 		"one more is followed":          {meanwhile: func(c *fetcherCore) { c.follow(tp(3), 5, 1, l) }, want: "[0@1 1@1 2@1 3@1]"},
 		"one is not followed any more":  {meanwhile: func(c *fetcherCore) { c.appended(c.askOf(tp(1)), copied{next: 3, lastEpoch: 5}, 3); c.unfollow(tp(1)) }, want: "[0@1 2@1]"},

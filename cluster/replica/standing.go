@@ -5,7 +5,12 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// WholeEvery is how often a session is about everything, whatever happened: its follower asks for all partitions, and its leader looks at all of them, to find what
+// nobody tells: that retention removed records, or that a topic has an id now. It is less than what a fetch may wait for anyway.
+const WholeEvery = 250 * time.Millisecond
 
 // Standing is a fetch session (KIP-227) as the replicas see it. A watch stays in each partition of the session, so that a fetch looks only at those to
 // which something has happened since its reader heard of them. Apache Kafka reads all partitions of a session for each fetch: where two brokers
@@ -34,7 +39,7 @@ type StandingWatch struct {
 	want   FetchPartition // this and what follows are guarded by Standing.mu
 	place  int            // in open; -1: not in it
 	active bool
-	closed bool
+	closed bool // changed under placing, too
 }
 
 // NewStanding returns a session without partitions.
@@ -186,7 +191,7 @@ func (w *StandingWatch) seen(f *FetchParams, q *FetchPartition, r *FetchResult) 
 	s := w.standing
 	s.placing.Lock()
 	defer s.placing.Unlock()
-	if r.Err != nil || w.isClosed() {
+	if r.Err != nil || w.closed {
 		w.leave()
 		w.Open() // what comes of it is not heard of there any more
 		return
@@ -212,12 +217,6 @@ func (w *StandingWatch) seen(f *FetchParams, q *FetchPartition, r *FetchResult) 
 	default:
 		w.shut()
 	}
-}
-
-func (w *StandingWatch) isClosed() bool {
-	w.standing.mu.Lock()
-	defer w.standing.mu.Unlock()
-	return w.closed
 }
 
 func (w *StandingWatch) shut() {

@@ -63,7 +63,7 @@ func (x *fetchSessions) begin(from cluster.BrokerID, at sessionAt, asks []replic
 	if whole {
 		s.keep(asks)
 	}
-	if now := time.Now(); now.Sub(s.wholeAt) >= 250*time.Millisecond {
+	if now := time.Now(); now.Sub(s.wholeAt) >= replica.WholeEvery {
 		s.wholeAt = now
 		for _, w := range s.watches {
 			w.Open()

@@ -90,6 +90,38 @@ func (s settings) startTrios(part string) (all []*trio, end func(), err error) {
 	return all, end, nil
 }
 
+// byTurns starts the trios of a part that is to be run, prepares each, and measures them by turns: in each round one after the other, and who goes first
+// alternates. between is called after each round; nil: nothing is to be done there.
+func (s settings) byTurns(part string, rounds int, prepare func(*trio) error, measure func(c *trio, round int) error, between func(round int) error) error {
+	if !s.only.MatchString(part) {
+		return nil
+	}
+	trios, end, err := s.startTrios(part)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, c := range trios {
+		if err := prepare(c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	for round := range rounds {
+		for i := range trios {
+			c := trios[(i+round)%2]
+			if err := measure(c, round); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+		if between != nil {
+			if err := between(round); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (c *trio) close() {
 	for _, b := range c.brokers {
 		b.Close()

@@ -18,41 +18,35 @@ const throughputWarmUps = 1
 
 // clusterThroughput has Apache's producer send to a topic of six partitions with three replicas each, with acks=all.
 func clusterThroughput(s settings, t *clusterTable) error {
-	if !s.only.MatchString("throughput") {
+	nothing := func(*trio) error { return nil }
+	return s.byTurns("throughput", s.rounds+throughputWarmUps, nothing, func(c *trio, round int) error {
+		one, err := c.throughput(s.clusterSize(), round)
+		if err != nil {
+			return err
+		}
+		progress("throughput %-8s round %d: %7.1f, then %7.1f MiB/s %6.3f s/GB %6.1f MB", c.name, round, one.rate, one.late, one.cpu, one.peak)
+		if round < throughputWarmUps {
+			return nil
+		}
+		if one.late > 0 {
+			t.add("3 replicas, acks=all, 1 KiB: throughput, client warm (later half of a run)", "MiB/s", c.name, one.late)
+		}
+		t.add("3 replicas, acks=all, 1 KiB: throughput of the whole run, start of the client included", "MiB/s", c.name, one.rate)
+		t.add("the same: processor time of the three brokers", "s/GB", c.name, one.cpu)
+		t.add("the same: peak memory of the broker that had most", "MB", c.name, one.peak)
 		return nil
-	}
-	trios, end, err := s.startTrios("load")
-	if err != nil {
-		return err
-	}
-	defer end()
-	for round := range s.rounds + throughputWarmUps {
-		for i := range trios {
-			c := trios[(i+round)%2] // who goes first alternates
-			one, err := c.throughput(s.clusterSize(), round)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			progress("throughput %-8s round %d: %7.1f, then %7.1f MiB/s %6.3f s/GB %6.1f MB", c.name, round, one.rate, one.late, one.cpu, one.peak)
-			if round >= throughputWarmUps {
-				if one.late > 0 {
-					t.add("3 replicas, acks=all, 1 KiB: throughput, client warm (later half of a run)", "MiB/s", c.name, one.late)
-				}
-				t.add("3 replicas, acks=all, 1 KiB: throughput of the whole run, start of the client included", "MiB/s", c.name, one.rate)
-				t.add("the same: processor time of the three brokers", "s/GB", c.name, one.cpu)
-				t.add("the same: peak memory of the broker that had most", "MB", c.name, one.peak)
-			}
+	}, func(round int) error {
+		if round < throughputWarmUps {
+			return nil
 		}
-		if round >= throughputWarmUps {
-			floor, err := s.clusterFloor()
-			if err != nil {
-				return fmt.Errorf("floor: %w", err)
-			}
-			progress("floor of three copies, round %d: %6.3f s/GB", round, floor)
-			t.floor = append(t.floor, floor)
+		floor, err := s.clusterFloor()
+		if err != nil {
+			return fmt.Errorf("floor: %w", err)
 		}
-	}
-	return nil
+		progress("floor of three copies, round %d: %6.3f s/GB", round, floor)
+		t.floor = append(t.floor, floor)
+		return nil
+	})
 }
 
 // clusterSize is the payload of one run in bytes: twice what one broker gets, so that the producer's compiler is done for half of it.
@@ -115,47 +109,32 @@ func (c *trio) cpu() (sum time.Duration, err error) {
 
 // clusterLatency has one record in flight at a time, and then several on one connection.
 func clusterLatency(s settings, t *clusterTable) error {
-	if !s.only.MatchString("latency") {
-		return nil
-	}
-	trios, end, err := s.startTrios("latency")
-	if err != nil {
-		return err
-	}
-	defer end()
-	for _, c := range trios {
-		if err := c.create("latency", 1, 1); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
+	prepare := func(c *trio) error { return c.create("latency", 1, 1) }
 	count := int(min(s.size>>16, 20_000)) // with the default size, all of it
-	for round := range s.rounds + 1 {
-		for i := range trios {
-			c := trios[(i+round)%2]
-			times, err := c.oneInFlight(count)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			alone, err := c.sendRate(count, 1)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			together, err := c.sendRate(count, 5)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			progress("latency %-8s round %d: p50 %.2f p99 %.2f p99.9 %.2f ms; %.0f and %.0f requests/s", c.name, round,
-				percentile(times, 0.5), percentile(times, 0.99), percentile(times, 0.999), alone, together)
-			if round > 0 {
-				t.add("from send to read, 1 record in flight: p50", "ms", c.name, percentile(times, 0.5))
-				t.add("the same: p99", "ms", c.name, percentile(times, 0.99))
-				t.add("the same: p99.9", "ms", c.name, percentile(times, 0.999))
-				t.add("acks=all on one connection, one request at a time", "requests/s", c.name, alone)
-				t.add("acks=all on one connection, five at a time", "requests/s", c.name, together)
-			}
+	return s.byTurns("latency", s.rounds+1, prepare, func(c *trio, round int) error {
+		times, err := c.oneInFlight(count)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		alone, err := c.sendRate(count, 1)
+		if err != nil {
+			return err
+		}
+		together, err := c.sendRate(count, 5)
+		if err != nil {
+			return err
+		}
+		progress("latency %-8s round %d: p50 %.2f p99 %.2f p99.9 %.2f ms; %.0f and %.0f requests/s", c.name, round,
+			percentile(times, 0.5), percentile(times, 0.99), percentile(times, 0.999), alone, together)
+		if round > 0 {
+			t.add("from send to read, 1 record in flight: p50", "ms", c.name, percentile(times, 0.5))
+			t.add("the same: p99", "ms", c.name, percentile(times, 0.99))
+			t.add("the same: p99.9", "ms", c.name, percentile(times, 0.999))
+			t.add("acks=all on one connection, one request at a time", "requests/s", c.name, alone)
+			t.add("acks=all on one connection, five at a time", "requests/s", c.name, together)
+		}
+		return nil
+	}, nil)
 }
 
 // otherPartitions is how many partitions lie beside the one that is used.
@@ -163,72 +142,44 @@ const otherPartitions = 3000
 
 // clusterMany has one record in flight at a time in a cluster of many partitions, of which nothing else is used.
 func clusterMany(s settings, t *clusterTable) error {
-	if !s.only.MatchString("partitions") {
-		return nil
-	}
-	trios, end, err := s.startTrios("partitions")
-	if err != nil {
-		return err
-	}
-	defer end()
-	for _, c := range trios {
-		if err := errors.Join(c.create("latency", 1, 1), c.create("many", otherPartitions, 0)); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
+	prepare := func(c *trio) error {
+		return errors.Join(c.create("latency", 1, 1), c.create("many", otherPartitions, 0))
 	}
 	count := int(min(s.size>>18, 5000)) // with the default size, all of it
-	for round := range s.rounds + 1 {
-		for i := range trios {
-			c := trios[(i+round)%2]
-			times, err := c.oneInFlight(count)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-			progress("latency beside %d partitions %-8s round %d: p50 %.2f p99 %.2f ms", otherPartitions, c.name, round, percentile(times, 0.5), percentile(times, 0.99))
-			if round > 0 {
-				name := fmt.Sprintf("from send to read beside %d other partitions", otherPartitions)
-				t.add(name+": p50", "ms", c.name, percentile(times, 0.5))
-				t.add(name+": p99", "ms", c.name, percentile(times, 0.99))
-			}
+	return s.byTurns("partitions", s.rounds+1, prepare, func(c *trio, round int) error {
+		times, err := c.oneInFlight(count)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		progress("latency beside %d partitions %-8s round %d: p50 %.2f p99 %.2f ms", otherPartitions, c.name, round, percentile(times, 0.5), percentile(times, 0.99))
+		if round > 0 {
+			name := fmt.Sprintf("from send to read beside %d other partitions", otherPartitions)
+			t.add(name+": p50", "ms", c.name, percentile(times, 0.5))
+			t.add(name+": p99", "ms", c.name, percentile(times, 0.99))
+		}
+		return nil
+	}, nil)
 }
 
 // clusterTransactions runs transactions over six partitions of three replicas, the transaction log having as many.
 func clusterTransactions(s settings, t *clusterTable) error {
-	if !s.only.MatchString("transactions") {
+	prepare := func(c *trio) error { return c.create(transactionsTopic, transactionsPartitions, 0) }
+	rounds := s.rounds + 1 // of each size
+	return s.byTurns("transactions", rounds*len(perTransaction), prepare, func(c *trio, turn int) error {
+		n, round := perTransaction[turn/rounds], turn%rounds
+		one, err := commits(c.addrs(), n, round)
+		if err != nil {
+			return err
+		}
+		progress("transactions of %3d records %-8s round %d: %8.1f/s, commit p50 %.2f ms, p99 %.2f ms", n, c.name, round, one.rate, one.p50, one.p99)
+		if round > 0 {
+			name := fmt.Sprintf("transactions, %d records each", n)
+			t.add(name, "per second", c.name, one.rate)
+			t.add(name+": commit, p50", "ms", c.name, one.p50)
+			t.add(name+": commit, p99", "ms", c.name, one.p99)
+		}
 		return nil
-	}
-	trios, end, err := s.startTrios("transactions")
-	if err != nil {
-		return err
-	}
-	defer end()
-	for _, c := range trios {
-		if err := c.create(transactionsTopic, transactionsPartitions, 0); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
-	for _, n := range perTransaction {
-		for round := range s.rounds + 1 {
-			for i := range trios {
-				c := trios[(i+round)%2]
-				one, err := commits(c.addrs(), n, round)
-				if err != nil {
-					return fmt.Errorf("%s: %w", c.name, err)
-				}
-				progress("transactions of %3d records %-8s round %d: %8.1f/s, commit p50 %.2f ms, p99 %.2f ms", n, c.name, round, one.rate, one.p50, one.p99)
-				if round > 0 {
-					name := fmt.Sprintf("transactions, %d records each", n)
-					t.add(name, "per second", c.name, one.rate)
-					t.add(name+": commit, p50", "ms", c.name, one.p50)
-					t.add(name+": commit, p99", "ms", c.name, one.p99)
-				}
-			}
-		}
-	}
-	return nil
+	}, nil)
 }
 
 // oneInFlight sends records one after the other, each when the one before was read, and returns how long each took, sorted.
