@@ -70,6 +70,11 @@ type told struct {
 }
 
 func tell(all []told) {
+	for _, t := range all { // a fetch of a session that goes on at the first of them looks only where something has happened
+		if t.effects.roleChanged || t.effects.highWatermarkMoved {
+			t.partition.watchers.reopen()
+		}
+	}
 	for _, t := range all {
 		t.partition.apply(t.effects)
 	}

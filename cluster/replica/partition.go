@@ -108,7 +108,7 @@ func (p *Partition) apply(e effects) {
 		p.marksMoved(e.highWatermarkMoved)
 	}
 	if e.isrChanged {
-		p.watchers.isrChanged()
+		p.watchers.reopen()
 	}
 	if e.lowWatermark > 0 {
 		p.watchers.lowWatermarkMoved(e.lowWatermark)

@@ -222,8 +222,11 @@ func (ws *watchers) lowWatermarkMoved(lowWatermark int64) {
 	}
 }
 
-// isrChanged has sessions look again, for which no fetch need end.
-func (ws *watchers) isrChanged() {
+// reopen has sessions look again, for which no fetch need end.
+func (ws *watchers) reopen() {
+	if ws.any.Load() == 0 {
+		return
+	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for range ws.fetchesLocked() {

@@ -289,6 +289,29 @@ func TestSessionOfOneThatLeavesTheISR(t *testing.T) {
 	})
 }
 
+// What one request of the controller does to many partitions, one answer tells.
+func TestSessionHearsOfARequestAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 500
+		c := newCrowd(t, n, 2)
+		var states []*cluster.PartitionState
+		for i := range n {
+			s := led(2, 2, ids(1, 2, 3), ids(1, 2, 3))
+			s.TopicPartition, s.Leader = tpOf(i), 3
+			states = append(states, s)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			if err := c.tell(states...); err != nil {
+				t.Error(err)
+			}
+		}()
+		if looked := c.fetch(2, time.Minute); len(looked) != n {
+			t.Errorf("looked at %d partitions of which another broker became the leader, want %d", len(looked), n)
+		}
+	})
+}
+
 // A partition that goes away is looked at again if a fetch finds that before its watches are told.
 func TestSessionLooksAgainAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -255,7 +255,7 @@ func (listener) PartitionsDeleted(gone []protocol.TopicPartition) {}
 func (listener) BrokersDied([]cluster.BrokerID) {}
 
 func (l listener) DirectoryFailed(log.DirStatus, []protocol.TopicPartition) {
-	l.w.report(fmt.Sprint("disk of ", l.id), func() { l.w.halted(l.life) })
+	l.w.report(fmt.Sprint("!disk of ", l.id), func() { l.w.halted(l.life) }) // "!" comes before everything else of that moment
 }
 
 func askController[R any](ctx context.Context, l *life, text string, serve func(*life) (R, error)) (R, error) {
@@ -364,6 +364,9 @@ func (l *life) refused(text string, err error, errs map[protocol.TopicPartition]
 		return
 	}
 	l.w.report(text, func() {
+		if l.w.brokers[l.id].life != l {
+			return // how far it came in the moment of its death is chance
+		}
 		if err != nil {
 			l.w.tracef("%d refuses: %s", l.id, code(err))
 		}

@@ -18,8 +18,9 @@
 // one moment go to the controller in one request, in order, and the controller hears of the end of its term first. A controller that waits for the
 // store is not disturbed: what it is asked waits at its door, as it would in its queue. A transaction coordinator pauses for nanoseconds before it
 // appends and goes on, one partition's alone, and sends each marker by itself; which markers are in a queue when its sender looks is
-// a race still, so that transactions with coordinators are repeated exactly with GOMAXPROCS=1 only. Else the same seed gives the same trace, and
-// a test holds that.
+// a race still, so that transactions with coordinators are repeated exactly with GOMAXPROCS=1 only. How far a broker comes in the moment of its
+// death is chance, too: it asks nothing more, and who waits for its answer hears that the connection is gone. Else the same seed gives the same
+// trace, and a test holds that.
 //
 // # What is checked
 //
@@ -39,8 +40,8 @@
 //
 // # What is not
 //
-// Sockets, frames and fetch sessions: requests travel as the values that cluster/peer makes of them. Handlers, groups, txn.Verifier (each
-// question goes to the coordinator by itself), several markers in one request, blocks of producer ids, epochs that are used up, ids that expire,
-// retention and compaction. A broker has one log directory. Disks lose unsynced writes only in runs where every append is synced, because Kafka
-// promises nothing for the others; the dialogues have some of those.
+// Sockets and frames: requests travel as the values that cluster/peer makes of them, and a fetch session is kept without its bytes. Handlers,
+// groups, txn.Verifier (each question goes to the coordinator by itself), several markers in one request, blocks of producer ids, epochs that
+// are used up, ids that expire, retention and compaction. A broker has one log directory. Disks lose unsynced writes only in runs where every
+// append is synced, because Kafka promises nothing for the others; the dialogues have some of those.
 package sim

@@ -33,9 +33,11 @@ type message struct {
 	from, to cluster.BrokerID
 	text     string // what it is, for the trace and for the order of messages that were sent at one moment
 	turn     int    // of an answer: which of the deliveries it answers
+	by       *life  // of an answer: who gives it; nil: nobody
 	deliver  func()
-	asks     bool // the controller at the receiver is to act on it
-	again    bool // may be delivered twice
+	severed  func() // happens instead of an answer if who gives it dies in that moment
+	asks     bool   // the controller at the receiver is to act on it
+	again    bool   // may be delivered twice
 }
 
 // event is something that happens at a moment: a delivery, or something that the world itself does.
@@ -122,8 +124,13 @@ func (n *network) take() []*message {
 	return out
 }
 
-// dispatch casts the dice for a message.
+// dispatch casts the dice for a message. What a broker still asks and answers in the moment of its death is chance, so it does neither.
 func (w *world) dispatch(m *message) {
+	if b := w.brokers[m.from]; b != nil && m.turn == 0 && b.life == nil {
+		return
+	} else if m.by != nil && m.by != b.life {
+		m.deliver = m.severed
+	}
 	weather := &w.network.weather
 	if w.post != nil && w.post(m) {
 		return
@@ -197,24 +204,28 @@ func call[R any](ctx context.Context, w *world, q request, serve func(*life) (R,
 		err   error
 	}
 	answered := make(chan answer, 1)
-	reply := func(turn int, a answer, how string) *message {
-		return &message{class: q.class, from: q.to, to: q.from, text: q.text + how, turn: turn, asks: q.answers, deliver: func() {
+	take := func(a answer) func() {
+		return func() {
 			select {
 			case answered <- a:
 			default: // delivered twice
 			}
-		}}
+		}
+	}
+	reply := func(turn int, by *life, a answer, how string) *message {
+		return &message{class: q.class, from: q.to, to: q.from, text: q.text + how, turn: turn, by: by, asks: q.answers,
+			deliver: take(a), severed: take(answer{err: errRefused})}
 	}
 	w.network.send(&message{class: q.class, from: q.from, to: q.to, text: q.text, asks: q.asks, again: q.again, deliver: func() {
 		w.number++
 		turn, l := w.number, w.serving(q.to)
 		if l == nil {
-			w.network.send(reply(turn, answer{err: errRefused}, " refused"))
+			w.network.send(reply(turn, nil, answer{err: errRefused}, " refused"))
 			return
 		}
 		l.working.Go(func() {
 			value, err := serve(l)
-			w.network.send(reply(turn, answer{value, err}, " answered"))
+			w.network.send(reply(turn, l, answer{value, err}, " answered"))
 		})
 	}})
 	if q.timeout == 0 {

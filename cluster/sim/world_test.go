@@ -129,10 +129,12 @@ func (w *world) report(text string, do func()) {
 func (w *world) settle() {
 	for {
 		synctest.Wait()
-		for _, m := range w.network.take() {
+		sent := w.network.take()
+		attended := w.attend()
+		for _, m := range sent {
 			w.dispatch(m)
 		}
-		if !w.attend() && !w.admit() {
+		if !attended && !w.admit() {
 			return
 		}
 	}
