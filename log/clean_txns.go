@@ -97,7 +97,7 @@ func (l *Log) abortedIn(from, to int64) (list []abortedTxn, err error) {
 			if t.last >= from && t.first < to {
 				list = append(list, t)
 			}
-			if t.lastStableOffset >= to {
+			if t.stable() >= to {
 				return list, nil
 			}
 		}

@@ -380,7 +380,7 @@ func (m *producerStateManager) apply(s *stagedAppend) {
 	m.ongoing = append(m.ongoing, s.started...)
 }
 
-// stableAfter is the last stable offset once the transaction is complete, high watermark aside.
+// stableAfter is the last stable offset once the transaction is complete, high watermark aside; as Apache Kafka writes it, see abortedTxn.stable.
 func (m *producerStateManager) stableAfter(c completedTxn) int64 {
 	for _, t := range m.ongoing {
 		if t.producerID != c.producerID {

@@ -3,6 +3,7 @@ package log_test
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -99,5 +100,49 @@ func TestAbortsThatCannotBeIndexed(t *testing.T) {
 			}
 			logtest.Check(t, m)
 		})
+	}
+}
+
+// A follower that takes many batches at once knows the same aborted transactions as the leader, to whom they came one by one.
+func TestFollowersKnowWhatWasAborted(t *testing.T) {
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		leader, follower := logtest.Open(t, logtest.Options{}), logtest.Open(t, logtest.Options{})
+		sequences := map[int64]int32{}
+		for range 40 {
+			if id := rnd.Int64N(3); rnd.IntN(2) == 0 {
+				transactional(t, leader, id, sequences[id])
+				sequences[id]++
+			} else if sequences[id] > 0 {
+				appendMarker(t, leader, id, protocol.MarkerAbort)
+			}
+		}
+		end := leader.LogEndOffset().Offset
+		for at := follower.LogEndOffset().Offset; at < end; at = follower.LogEndOffset().Offset {
+			s, err := leader.Read(at, 100+rnd.IntN(1500), log.ToLogEnd, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, s.Len())
+			_, err = s.ReadAt(b, 0)
+			s.Release()
+			if err == nil {
+				_, err = follower.AppendAsFollower(b, 0)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for from := range end {
+			for to := from + 1; to <= end; to++ {
+				want, err := leader.AbortedTransactions(from, to)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := follower.AbortedTransactions(from, to); err != nil || !slices.Equal(got, want) {
+					t.Fatalf("seed %d: aborted in [%d, %d): %v, %v, want %v", seed, from, to, got, err, want)
+				}
+			}
+		}
 	}
 }

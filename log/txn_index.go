@@ -98,6 +98,11 @@ func (x *TxnIndex) add(e abortedTxn) error {
 	return nil
 }
 
+// stable is before all transactions that were open after the marker. What is written may be too late: to a follower, which takes many batches at once,
+// a transaction that begins after the marker counts as open, and if its producer is that of the marker it does not, here as in Apache Kafka. There
+// it does no harm, because the offset up to which a reader reads is rounded up to the end of such an append.
+func (e abortedTxn) stable() int64 { return min(e.lastStableOffset, e.last+1) }
+
 // collect appends to list the transactions that overlap [from, to). complete says that later segments have none.
 func (x *TxnIndex) collect(list []AbortedTransaction, from, to int64) (_ []AbortedTransaction, complete bool, err error) {
 	x.mu.RLock()
@@ -113,7 +118,7 @@ func (x *TxnIndex) collect(list []AbortedTransaction, from, to int64) (_ []Abort
 			if err == nil && e.first < to {
 				list = append(list, AbortedTransaction{ProducerID: e.producerID, FirstOffset: e.first})
 			}
-			complete = e.lastStableOffset >= to
+			complete = e.stable() >= to
 		}
 		return err
 	})

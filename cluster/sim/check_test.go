@@ -38,6 +38,7 @@ type history struct {
 	written   bool
 	tainted   bool // a leader was elected uncleanly: what was committed may be lost
 	deleting  bool
+	foretold  map[int64]bool  // by producer id: the end of a transaction of which consumers were told before its marker was committed
 	open      map[int64]int16 // by producer id: the epoch of the transaction whose records are committed, and not its end
 }
 
@@ -67,7 +68,7 @@ func newChecker(w *world) checker {
 // watch begins with a partition.
 func (c *checker) watch(id protocol.TopicID, tp protocol.TopicPartition) {
 	k := key{id, tp.Partition}
-	c.histories[k] = &history{tp: tp, at: map[string]int64{}, owed: map[int64]string{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}, open: map[int64]int16{}}
+	c.histories[k] = &history{tp: tp, at: map[string]int64{}, owed: map[int64]string{}, leaders: map[cluster.LeaderEpoch]cluster.BrokerID{}, open: map[int64]int16{}, foretold: map[int64]bool{}}
 	c.keys = append(c.keys, k)
 }
 
@@ -248,6 +249,12 @@ func (c *checker) commit(h *history, entries []entry) {
 			c.w.breaks("%v: %q is committed at %d, where %q was acknowledged", h.tp, e.value, e.offset, owed)
 		}
 		delete(h.owed, e.offset)
+		if e.control {
+			if commit, ok := h.foretold[e.pid]; ok && commit != (e.value == committedMarker) {
+				c.w.breaks("%v: the transaction of %d ends with %s at %d, and consumers were told commit=%v", h.tp, e.pid, e.value, e.offset, commit)
+			}
+			delete(h.foretold, e.pid)
+		}
 		if c.w.coordinated {
 			c.transactional(h, e)
 		}
@@ -258,7 +265,8 @@ func (c *checker) commit(h *history, entries []entry) {
 // replica checks that a replica has nothing else below its high watermark than what is committed, and, if it is in the ISR, all of that.
 func (c *checker) replica(id cluster.BrokerID, k key, h *history) {
 	m := c.mirrors[id][k]
-	inSync := h.written && slices.Contains(h.state.ISR, id) && c.w.brokers[id].life != nil
+	life := c.w.brokers[id].life
+	inSync := h.written && slices.Contains(h.state.ISR, id) && life != nil && !life.diskFails.Load()
 	if m == nil {
 		if inSync && len(h.committed) > 0 {
 			c.w.breaks("%v: broker %d is in the ISR %v and has no log", h.tp, id, h.state.ISR)

@@ -34,13 +34,14 @@ type transactor struct {
 	request  []byte // not answered yet; nil: none
 	marker   bool   // it ends the transaction
 	commit   bool
+	torn     bool // a part of it was lost in an unclean election
 	values   []string
 }
 
 func (x *transactor) pid() int64 { return int64(5000 + x.number) }
 
 // open reports whether something of the last transaction is still to be done.
-func (x *transactor) open() bool { return x.request != nil || x.batches > 0 }
+func (x *transactor) open() bool { return x.request != nil || x.batches > 0 || x.torn }
 
 // tick repeats what was not answered, or goes on.
 func (x *transactor) tick(finish bool) {
@@ -66,9 +67,9 @@ func (x *transactor) tick(finish bool) {
 // next makes the next batch, or the marker.
 func (x *transactor) next(finish bool) {
 	var err error
-	x.marker = x.batches > 0 && (finish || x.w.chance(0.4) || x.batches == batchesMax)
+	x.marker = x.torn || x.batches > 0 && (finish || x.w.chance(0.4) || x.batches == batchesMax)
 	if x.marker {
-		x.commit = x.w.chance(0.6)
+		x.commit = !x.torn && x.w.chance(0.6)
 		m := protocol.Marker{Type: protocol.MarkerAbort}
 		if x.commit {
 			m.Type = protocol.MarkerCommit
@@ -92,7 +93,7 @@ func (x *transactor) answered(r produced) {
 	case r.err == nil && x.marker:
 		x.w.check.ended(k, x.pid(), x.last, x.commit, r.by)
 		x.epoch++
-		x.sequence, x.batches = 0, 0
+		x.sequence, x.batches, x.torn = 0, 0, false
 		x.w.ended++
 	case r.err == nil:
 		x.w.check.acknowledged(k, r.first, x.values, r.by)
@@ -103,8 +104,8 @@ func (x *transactor) answered(r produced) {
 		if !h.tainted && !h.deleting {
 			x.w.breaks("%v: the transaction of %v is refused: %v", h.tp, x.values, code(r.err))
 		}
-		x.epoch++ // what it has written before is lost
-		x.sequence, x.batches = 0, 0
+		x.epoch++ // what is left of it is aborted in the next epoch, as by a coordinator
+		x.sequence, x.batches, x.torn = 0, 0, true
 	default:
 		return
 	}
@@ -117,18 +118,36 @@ func (c *checker) ended(k key, pid, last int64, commit bool, by *life) {
 	if h == nil || h.tainted || h.deleting || c.w.brokers[by.id].life != by {
 		return
 	}
-	if found, ok := h.outcome(pid, last); !ok || found != commit {
+	if found, ok := endOf(h.committed, pid, last); !ok || found != commit {
 		c.w.breaks("%v: the end of transaction %d (commit=%v) is acknowledged, and in the log is: there=%v, commit=%v", h.tp, pid, commit, ok, found)
 	}
 }
 
 const committedMarker = "COMMIT"
 
-// outcome is how the transaction of a producer's record at an offset ended.
-func (h *history) outcome(pid, offset int64) (commit, ended bool) {
-	for _, e := range h.committed[min(int(offset)+1, len(h.committed)):] {
+// endOf is how the transaction of a producer's record at an offset ended.
+func endOf(entries []entry, pid, offset int64) (commit, ended bool) {
+	for _, e := range entries[min(int(offset)+1, len(entries)):] {
 		if e.control && e.pid == pid {
 			return e.value == committedMarker, true
+		}
+	}
+	return false, false
+}
+
+// decision is how the transaction of a committed record ended, or is going to: its marker need not be committed. A leader that was stopped in good
+// order and leads again has forgotten that it is not, because the snapshots of producers, here as in Apache Kafka, have open transactions only. The
+// coordinator repeats a marker that gets lost, so what consumers were told must come true.
+func (c *checker) decision(k key, h *history, e entry) (commit, ended bool) {
+	if commit, ended = endOf(h.committed, e.pid, e.offset); ended {
+		return commit, true
+	}
+	for _, id := range c.w.ids {
+		if m := c.mirrors[id][k]; m != nil {
+			if commit, ended = endOf(m.entries, e.pid, e.offset); ended {
+				h.foretold[e.pid] = commit
+				return commit, true
+			}
 		}
 	}
 	return false, false
@@ -163,12 +182,12 @@ func (c *checker) readDecided(k key, delivered, skipped []entry) {
 		return
 	}
 	for _, e := range delivered {
-		if commit, ended := h.outcome(e.pid, e.offset); e.transactional && !(ended && commit) {
+		if commit, ended := c.decision(k, h, e); e.transactional && !(ended && commit) {
 			c.w.breaks("%v: a consumer of decided records reads %q at %d, whose transaction has ended=%v with commit=%v", h.tp, e.value, e.offset, ended, commit)
 		}
 	}
 	for _, e := range skipped {
-		if commit, ended := h.outcome(e.pid, e.offset); !ended || commit {
+		if commit, ended := c.decision(k, h, e); !ended || commit {
 			c.w.breaks("%v: a consumer of decided records skips %q at %d, whose transaction has ended=%v with commit=%v", h.tp, e.value, e.offset, ended, commit)
 		}
 	}

@@ -176,6 +176,8 @@ func (w *world) step(until time.Time) bool {
 			next = w.events[0].at
 		}
 		if wait := time.Until(next); wait > 0 && !w.sleep(wait) {
+			synctest.Wait()
+			w.check.all() // before anybody hears of it
 			continue
 		}
 		w.settle()
