@@ -28,10 +28,10 @@
 // leader's high watermark passed never changes, all members of the ISR that are up have it, no replica's own high watermark passes something
 // else; what is acknowledged by all in-sync replicas is below the high watermark, what a consumer reads is too; an idempotent producer's record is
 // there once; the end of a transaction is in the log when it is acknowledged, and who reads decided records gets those of committed transactions and no
-// others. Where transactions have coordinators (TestTransactions): a marker says what was decided, by a record of __transaction_state that is
+// others; if its marker is not committed yet, it must come to that. Where transactions have coordinators (TestTransactions): a marker says what was decided, by a record of __transaction_state that is
 // committed before it, so that the outcome is the same in all partitions; when the coordinator's log has a transaction complete, all its partitions have
 // the marker; whoever is told of an end finds it decided so; a producer's states follow each other, and its epochs only grow; nobody is served in an epoch
-// after a client was given a later one of the same id.
+// after a client was given a later one of the same id, except that it may be told how its transaction ended.
 //
 // At the end the faults stop, and everything must come to rest: replicas equal and in sync, no transaction open, every request answered, every
 // record read.
