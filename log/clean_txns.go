@@ -88,19 +88,6 @@ func (c *cleanedTxns) marker(b protocol.Batch) (empty bool, err error) {
 // abortedIn lists the aborted transactions that overlap [from, to).
 func (l *Log) abortedIn(from, to int64) (list []abortedTxn, err error) {
 	segments := *l.segments.Load()
-	for _, s := range segments[max(floorSegment(segments, from), 0):] {
-		all, err := s.txns.all()
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range all {
-			if t.last >= from && t.first < to {
-				list = append(list, t)
-			}
-			if t.stable() >= to {
-				return list, nil
-			}
-		}
-	}
-	return list, nil
+	err = visitAborted(segments[max(floorSegment(segments, from), 0):], from, to, func(t abortedTxn) { list = append(list, t) })
+	return list, err
 }

@@ -158,14 +158,8 @@ func abortedTransactions(segments []*Segment, from, to int64) (list []AbortedTra
 		return nil, fmt.Errorf("%w: %d is before %d", ErrOffsetOutOfRange, from, segments[0].base)
 	}
 	list = []AbortedTransaction{}
-	for _, s := range segments[first:] {
-		var complete bool
-		list, complete, err = s.txns.collect(list, from, to)
-		if complete || err != nil {
-			return list, err
-		}
-	}
-	return list, nil
+	err = visitAborted(segments[first:], from, to, func(t abortedTxn) { list = append(list, AbortedTransaction{t.producerID, t.first}) })
+	return list, err
 }
 
 // TimestampOffset is a record found by its timestamp.

@@ -103,12 +103,12 @@ func (x *TxnIndex) add(e abortedTxn) error {
 // it does no harm, because the offset up to which a reader reads is rounded up to the end of such an append.
 func (e abortedTxn) stable() int64 { return min(e.lastStableOffset, e.last+1) }
 
-// collect appends to list the transactions that overlap [from, to). complete says that later segments have none.
-func (x *TxnIndex) collect(list []AbortedTransaction, from, to int64) (_ []AbortedTransaction, complete bool, err error) {
+// visit shows the transactions that overlap [from, to). complete says that later segments have none.
+func (x *TxnIndex) visit(from, to int64, show func(abortedTxn)) (complete bool, err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.count == 0 {
-		return list, false, nil
+		return false, nil
 	}
 	err = x.file.use(func(file vfs.File) error {
 		i, err := x.searchLocked(file, from)
@@ -116,13 +116,23 @@ func (x *TxnIndex) collect(list []AbortedTransaction, from, to int64) (_ []Abort
 			var e abortedTxn
 			e, err = readTxnEntry(file, i)
 			if err == nil && e.first < to {
-				list = append(list, AbortedTransaction{ProducerID: e.producerID, FirstOffset: e.first})
+				show(e)
 			}
 			complete = e.stable() >= to
 		}
 		return err
 	})
-	return list, complete, err
+	return complete, err
+}
+
+// visitAborted shows the aborted transactions that overlap [from, to), the first of the segments being that of from.
+func visitAborted(segments []*Segment, from, to int64, show func(abortedTxn)) error {
+	for _, s := range segments {
+		if complete, err := s.txns.visit(from, to, show); complete || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // searchLocked is the first entry whose marker is at or after the offset.

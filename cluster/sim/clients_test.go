@@ -244,6 +244,7 @@ type read struct {
 	records []byte
 	aborted []log.AbortedTransaction
 	err     error
+	by      *life
 }
 
 func (c *consumer) tick() {
@@ -276,6 +277,7 @@ func (l *life) read(tp protocol.TopicPartition, id protocol.TopicID, epoch clust
 	_, results := l.replicas.Fetch(l.ctx, &f, parts, nil)
 	got := &results[0]
 	defer got.Release()
+	r.by = l
 	if r.err = wire(got.Err); r.err == nil && got.Records != nil {
 		r.aborted = slices.Clone(got.Aborted)
 		r.records = make([]byte, got.Records.Len())
@@ -305,7 +307,7 @@ func (c *consumer) answered(r read) {
 			r.aborted = c.w.seams.aborted(r.aborted)
 		}
 		delivered, skipped := decided(entries, r.aborted)
-		c.w.check.readDecided(k, delivered, skipped)
+		c.w.check.readDecided(k, delivered, skipped, r.by)
 	}
 	c.w.read += len(entries)
 	c.position += int64(len(entries))

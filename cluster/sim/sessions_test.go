@@ -143,10 +143,12 @@ func (s *session) produce(x *transaction, partition int32) {
 func (s *session) end(x *transaction) {
 	s.waiting = true
 	p := s.producer
+	// A former coordinator, which has not heard of the next one, may say how a transaction ended.
+	fenced := s.w.check.fenced(s.id, p) && s.coordinator.epoch >= s.w.check.coordinatorEpoch(s.shard())
 	askCoordinator(s.w, s.coordinator.leader, s.shard(), s.named("EndTxn")+fmt.Sprint(" commit=", x.commit), func(ctx context.Context, c *txn.Coordinator) (*life, error) {
 		return nil, c.End(ctx, s.id, p, x.commit)
 	}, func(_ *life, err error) {
-		if !s.answered(err, false) { // a former coordinator, which has not heard of the next one, may say how a transaction ended
+		if !s.answered(err, fenced) {
 			return
 		}
 		s.w.check.told(p, x.commit)
@@ -266,6 +268,16 @@ func (c *checker) initialized(id string, p txn.Producer) {
 func (c *checker) fenced(id string, p txn.Producer) bool {
 	given, ok := c.txns.given[id]
 	return ok && p != txn.NoProducer && p != given
+}
+
+// coordinatorEpoch is the newest leader epoch of a partition of __transaction_state.
+func (c *checker) coordinatorEpoch(shard int32) cluster.LeaderEpoch {
+	for k, h := range c.histories {
+		if h.tp.Topic == cluster.TransactionsTopic && k.partition == shard {
+			return h.state.LeaderEpoch
+		}
+	}
+	return cluster.NoEpoch
 }
 
 // told checks the answer to EndTxn: it is decided so, and that is committed.

@@ -135,22 +135,23 @@ func endOf(entries []entry, pid, offset int64) (commit, ended bool) {
 	return false, false
 }
 
-// decision is how the transaction of a committed record ended, or is going to: its marker need not be committed. A leader that was stopped in good
-// order and leads again has forgotten that it is not, because the snapshots of producers, here as in Apache Kafka, have open transactions only. The
-// coordinator repeats a marker that gets lost, so what consumers were told must come true.
-func (c *checker) decision(k key, h *history, e entry) (commit, ended bool) {
-	if commit, ended = endOf(h.committed, e.pid, e.offset); ended {
-		return commit, true
-	}
-	for _, id := range c.w.ids {
-		if m := c.mirrors[id][k]; m != nil {
-			if commit, ended = endOf(m.entries, e.pid, e.offset); ended {
-				h.foretold[e.pid] = commit
-				return commit, true
-			}
+// judge checks what a leader told a consumer of the end of a committed record's transaction. Its marker need not be committed: a leader that was
+// stopped in good order and leads again has forgotten that it is not, because the snapshots of producers, here as in Apache Kafka, have open
+// transactions only. The coordinator repeats a marker that gets lost, so what consumers were told must come true.
+func (c *checker) judge(k key, h *history, e entry, told bool, by *life) {
+	commit, ended := endOf(h.committed, e.pid, e.offset)
+	if !ended && by.number > 1 {
+		h.foretold[e.pid] = told
+		if c.w.brokers[by.id].life != by {
+			return // its log is gone
+		}
+		if m := c.mirrors[by.id][k]; m != nil {
+			commit, ended = endOf(m.entries, e.pid, e.offset)
 		}
 	}
-	return false, false
+	if !ended || commit != told {
+		c.w.breaks("%v: a consumer of decided records is told commit=%v of %q at %d, whose transaction has ended=%v with commit=%v", h.tp, told, e.value, e.offset, ended, commit)
+	}
 }
 
 // decided drops what a consumer of decided records skips, by the list of aborted transactions that came with them.
@@ -176,20 +177,18 @@ func decided(entries []entry, aborted []log.AbortedTransaction) (delivered, skip
 }
 
 // readDecided checks what a consumer of decided records took and what it skipped.
-func (c *checker) readDecided(k key, delivered, skipped []entry) {
+func (c *checker) readDecided(k key, delivered, skipped []entry, by *life) {
 	h := c.histories[k]
 	if h == nil || h.tainted || h.deleting {
 		return
 	}
 	for _, e := range delivered {
-		if commit, ended := c.decision(k, h, e); e.transactional && !(ended && commit) {
-			c.w.breaks("%v: a consumer of decided records reads %q at %d, whose transaction has ended=%v with commit=%v", h.tp, e.value, e.offset, ended, commit)
+		if e.transactional {
+			c.judge(k, h, e, true, by)
 		}
 	}
 	for _, e := range skipped {
-		if commit, ended := c.decision(k, h, e); !ended || commit {
-			c.w.breaks("%v: a consumer of decided records skips %q at %d, whose transaction has ended=%v with commit=%v", h.tp, e.value, e.offset, ended, commit)
-		}
+		c.judge(k, h, e, false, by)
 	}
 }
 
