@@ -16,34 +16,38 @@ import (
 // throughputWarmUps are the rounds that do not count: the just-in-time compilers of three Apache brokers that share two processors take a few GiB.
 const throughputWarmUps = 1
 
-// clusterThroughput has Apache's producer send to a topic of six partitions with three replicas each, with acks=all.
+// clusterThroughput has Apache's producer send to a topic of six partitions with three replicas each, with acks=all, as it comes and with larger batches.
 func clusterThroughput(s settings, t *clusterTable) error {
+	batchings := []batching{stock, large}
 	nothing := func(*trio) error { return nil }
-	return s.byTurns("throughput", s.rounds+throughputWarmUps, nothing, func(c *trio, round int) error {
-		one, err := c.throughput(s.clusterSize(), round)
+	rounds := s.rounds + throughputWarmUps // of each batching
+	return s.byTurns("throughput", rounds*len(batchings), nothing, func(c *trio, turn int) error {
+		how, round := batchings[turn/rounds], turn%rounds
+		one, err := c.throughput(s.clusterSize(), how, round)
 		if err != nil {
 			return err
 		}
-		progress("throughput %-8s round %d: %7.1f, then %7.1f MiB/s %6.3f s/GB %6.1f MB", c.name, round, one.rate, one.late, one.cpu, one.peak)
+		progress("throughput, %s, %-8s round %d: %7.1f, then %7.1f MiB/s %6.3f s/GB %6.1f MB", how.short, c.name, round, one.rate, one.late, one.cpu, one.peak)
 		if round < throughputWarmUps {
 			return nil
 		}
+		load := "3 replicas, acks=all, 1 KiB, " + how.name + ": "
 		if one.late > 0 {
-			t.add("3 replicas, acks=all, 1 KiB: throughput, client warm (later half of a run)", "MiB/s", c.name, one.late)
+			t.add(load+"throughput, client warm (later half of a run)", "MiB/s", c.name, one.late)
 		}
-		t.add("3 replicas, acks=all, 1 KiB: throughput of the whole run, start of the client included", "MiB/s", c.name, one.rate)
-		t.add("the same: processor time of the three brokers", "s/GB", c.name, one.cpu)
-		t.add("the same: peak memory of the broker that had most", "MB", c.name, one.peak)
+		t.add(load+"throughput of the whole run, start of the client included", "MiB/s", c.name, one.rate)
+		t.add(load+"processor time of the three brokers", "s/GB", c.name, one.cpu)
+		t.add(load+"peak memory of the broker that had most", "MB", c.name, one.peak)
 		return nil
-	}, func(round int) error {
-		if round < throughputWarmUps {
+	}, func(turn int) error {
+		if turn%rounds < throughputWarmUps {
 			return nil
 		}
 		floor, err := s.clusterFloor()
 		if err != nil {
 			return fmt.Errorf("floor: %w", err)
 		}
-		progress("floor of three copies, round %d: %6.3f s/GB", round, floor)
+		progress("floor of three copies: %6.3f s/GB", floor)
 		t.floor = append(t.floor, floor)
 		return nil
 	})
@@ -69,8 +73,8 @@ type lateSample struct {
 	late float64 // MiB/s
 }
 
-func (c *trio) throughput(size int64, round int) (lateSample, error) {
-	l := load{topic: fmt.Sprintf("load-%d", round), record: 1024, codec: "none", acks: "all"}
+func (c *trio) throughput(size int64, how batching, round int) (lateSample, error) {
+	l := load{topic: fmt.Sprintf("load-%s-%d", how.short, round), record: 1024, codec: "none", acks: "all", batching: how}
 	l.count = size / int64(l.record)
 	if err := c.create(l.topic, 6, 0, shortLived()...); err != nil {
 		return lateSample{}, err

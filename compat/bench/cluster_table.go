@@ -37,8 +37,8 @@ const clusterPreface = `# Clusters measured beside Apache Kafka
 Three gokafka brokers and three Apache %s brokers (ZooKeeper mode, the settings of its scripts: G1, 1 GiB heap), each kind with a ZooKeeper of its own, all on
 one machine over loopback. For throughput, latency and transactions both clusters were up and took turns; for failovers one was started after the other.
 Every figure is the median of %d runs, for throughput after %d that warmed up, for latency and transactions after one. Topics have three replicas and min.insync.replicas=2; clients wait
-for acks=all. Throughput is that of Apache's kafka-producer-perf-test with %d MiB of 1 KiB records to six partitions, in batches of 64 KiB, of which retention keeps some 200 MB
-per partition; processor time is that of the three brokers together per GB of payload over the whole run, ZooKeeper and clients left out. Latencies are
+for acks=all. Throughput is that of Apache's kafka-producer-perf-test with %d MiB of 1 KiB records to six partitions, with the producer's own settings (batches of 16 KiB, idempotent) and with batches of 64 KiB
+(linger 5 ms, buffers of 128 MiB, not idempotent), of which retention keeps some 200 MB per partition; processor time is that of the three brokers together per GB of payload over the whole run, ZooKeeper and clients left out. Latencies are
 those of a franz-go client. The times of failovers leave out the %v for which ZooKeeper waits for a broker that was killed, as that is a setting. "make bench-cluster" renews this page; this run took %v.
 
 %s| | unit | Apache | gokafka | ratio |

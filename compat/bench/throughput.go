@@ -73,7 +73,7 @@ func throughput(s settings, t *table) error {
 
 // measure runs the scenario against both brokers by turns; the first round warms up.
 func (sc scenario) measure(s settings, brokers []broker, topic string) (map[string][]sample, error) {
-	l := load{topic: topic, record: sc.record, codec: sc.codec, acks: "1"}
+	l := load{topic: topic, record: sc.record, codec: sc.codec, acks: "1", batching: large}
 	l.count = s.size / int64(sc.record)
 	for _, b := range brokers {
 		if !sc.consume {

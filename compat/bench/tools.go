@@ -10,14 +10,28 @@ import (
 	"gokafka/compat/apache"
 )
 
-// load is what the tools send or read: records of one size, in batches of 64 KiB.
+// load is what the tools send or read: records of one size.
 type load struct {
-	topic  string
-	count  int64
-	record int // bytes
-	codec  string
-	acks   string
+	topic    string
+	count    int64
+	record   int // bytes
+	codec    string
+	acks     string
+	batching batching
 }
+
+// batching is how Apache's producer gathers records.
+type batching struct {
+	short, name string
+	properties  []string
+}
+
+var (
+	// stock is the producer as it comes: batches of 16 KiB that wait for nothing, idempotent.
+	stock = batching{short: "stock", name: "the producer's own settings (batches of 16 KiB)"}
+	// large is the producer as it is set where throughput counts.
+	large = batching{short: "large", name: "batches of 64 KiB", properties: []string{"enable.idempotence=false", "batch.size=65536", "linger.ms=5", "buffer.memory=134217728"}}
+)
 
 func (l load) bytes() int64 { return l.count * int64(l.record) }
 
@@ -74,9 +88,9 @@ func lateRate(windows []window, count int64) float64 {
 }
 
 func (l load) windows(addr string) ([]window, error) {
-	out, err := apache.RunTool("", "producer-perf-test", "--topic", l.topic, "--num-records", strconv.FormatInt(l.count, 10), "--record-size", strconv.Itoa(l.record),
-		"--throughput", "-1", "--producer-props", "bootstrap.servers="+addr, "acks="+l.acks, "enable.idempotence=false", "batch.size=65536", "linger.ms=5",
-		"buffer.memory=134217728", "compression.type="+l.codec)
+	args := []string{"--topic", l.topic, "--num-records", strconv.FormatInt(l.count, 10), "--record-size", strconv.Itoa(l.record),
+		"--throughput", "-1", "--producer-props", "bootstrap.servers=" + addr, "acks=" + l.acks, "compression.type=" + l.codec}
+	out, err := apache.RunTool("", "producer-perf-test", append(args, l.batching.properties...)...)
 	if err != nil {
 		return nil, err
 	}
