@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"gokafka/protocol"
@@ -51,8 +52,18 @@ func (i AppendInfo) Records() int64 {
 // batchRange is what rolling and appending need to know of batches.
 type batchRange struct {
 	first, last  int64
+	legacy       bool // they begin with magic 0 or 1: a compressed set has lower offsets than first
 	maxTimestamp int64
 	bytes        int
+}
+
+// segmentBase is an offset that a segment which begins with the batches may have. For magic 0 and 1 it is, as in Apache's UnifiedLog.maybeRoll, the
+// lowest from which the last offset can be reached.
+func (r batchRange) segmentBase() int64 {
+	if r.legacy {
+		return r.last - math.MaxInt32
+	}
+	return r.first
 }
 
 // AppendAsLeader checks records by the rules of the topic, gives them offsets and the leader epoch, and appends them. The bytes may be changed
@@ -219,7 +230,7 @@ func (l *Log) analyzeReplicated(records []byte, leaderEpoch int32) (batches []by
 			return nil, r, epoch, fmt.Errorf("append to %v as follower: %w: batch at %d after %d", l.tp, protocol.ErrCorrupt, b.BaseOffset(), r.last)
 		}
 		if r.bytes == 0 {
-			r.first = b.BaseOffset()
+			r.first, r.legacy = b.BaseOffset(), b.Magic() < 2
 		}
 		r.last, epoch = b.LastOffset(), b.LeaderEpoch()
 		r.maxTimestamp = max(r.maxTimestamp, b.MaxTimestamp())
@@ -343,17 +354,17 @@ func (l *Log) commitStagedLocked(active *Segment, end int64) error {
 func (l *Log) rollIfNeededLocked(r batchRange) (*Segment, error) {
 	active := l.activeLocked()
 	roll, err := active.shouldRoll(l.Config(), r, l.host.now())
-	if err != nil || !roll || active.Size() == 0 && r.first == active.base {
+	base := max(r.segmentBase(), l.LogEndOffset().Offset)
+	if err != nil || !roll || active.Size() == 0 && base == active.base {
 		return active, err
 	}
-	return l.rollLocked(r.first)
+	return l.rollLocked(base)
 }
 
-// rollLocked closes the active segment and begins one at the offset, or at the log's end if that is higher. The old one becomes durable in
-// the background.
+// rollLocked closes the active segment and begins one at the offset, which is not below the log's end. The old one becomes durable in the
+// background.
 func (l *Log) rollLocked(base int64) (*Segment, error) {
 	offsets := *l.offsets.Load()
-	base = max(base, offsets.End.Offset)
 	old := l.activeLocked()
 	if err := old.closeIndexes(); err != nil {
 		return nil, err

@@ -227,6 +227,11 @@ func (c *cleaning) fillCleaned(cleaned *Segment, group, segments []*Segment, txn
 	if err := cleaned.closeIndexes(); err != nil {
 		return err
 	}
+	if cleaned.reserved > 0 {
+		if err := cleaned.trim(); err != nil {
+			return err
+		}
+	}
 	if err := cleaned.sync(); err != nil {
 		return err
 	}
@@ -290,7 +295,7 @@ func createCleaned(l *Log, base int64) (*Segment, error) {
 	return s, s.file.touch()
 }
 
-// discard removes the files of a cleaned segment that has not got to its place.
+// discard removes the files of a segment that has no place in the log.
 func (s *Segment) discard() error {
 	for _, f := range s.files() {
 		if f.cache != nil {
@@ -317,10 +322,17 @@ func (l *Log) replaceSegments(cleaned *Segment, group []*Segment, generation uin
 	if l.generation.Load() != generation || at < 0 || at+len(group) >= len(segments) || !slices.Equal(segments[at:at+len(group)], group) {
 		return errCleanAborted
 	}
+	replaced := slices.Concat(segments[:at], []*Segment{cleaned}, segments[at+len(group):])
+	return l.half("replace segments of", l.replaceLocked(cleaned, group, replaced))
+}
+
+// replaceLocked makes segments the log's. After an error in between only a restart knows what the files are called: that of a live segment may be
+// .swap, and the next cleaning would rename its own over it.
+func (l *Log) replaceLocked(cleaned *Segment, group, segments []*Segment) error {
 	if err := l.renameCleaned(cleaned, swapSuffix); err != nil {
 		return err
 	}
-	l.storeSegments(slices.Concat(segments[:at], []*Segment{cleaned}, segments[at+len(group):]))
+	l.storeSegments(segments)
 	if err := l.retireReplacedLocked(group); err != nil {
 		return err
 	}

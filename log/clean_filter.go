@@ -1,8 +1,14 @@
 package log
 
 import (
+	"errors"
+	"fmt"
+
 	"gokafka/protocol"
 )
+
+// errCannotRewrite says that what stays of a batch makes no batch.
+var errCannotRewrite = errors.New("batch cannot be rewritten")
 
 // batchFilter appends what stays of each batch to out.
 type batchFilter struct {
@@ -114,7 +120,8 @@ func (f *batchFilter) tombstoneStays(b protocol.Batch) bool {
 }
 
 // rewrite makes a batch of the records that stay. It ends where the batch ended, so that the producer's last sequence can be told. What stays of a
-// compressed set of an old format becomes magic 2.
+// compressed set of an old format becomes magic 2. That is all done in memory, so that no error is the disk's: a record with a negative timestamp,
+// say, gets into a log as it came but into no new batch, and in Apache too makes the log uncleanable.
 func (f *batchFilter) rewrite(b protocol.Batch, setHorizon bool) error {
 	o := protocol.BatchOptions{
 		BaseOffset: b.BaseOffset(), LeaderEpoch: b.LeaderEpoch(), Compression: protocol.Compression{Codec: b.Codec()},
@@ -128,7 +135,10 @@ func (f *batchFilter) rewrite(b protocol.Batch, setHorizon bool) error {
 	} else if setHorizon {
 		o.DeleteHorizon = f.now + f.config.Compaction.DeleteRetentionMs
 	}
-	return f.rebuild(b, o)
+	if err := f.rebuild(b, o); err != nil {
+		return fmt.Errorf("%w: %w", errCannotRewrite, err)
+	}
+	return nil
 }
 
 func (f *batchFilter) rebuild(b protocol.Batch, o protocol.BatchOptions) (err error) {

@@ -216,11 +216,11 @@ func (l *Log) uncleanableLocked(closed []*Segment, dirty int64, now time.Time) (
 	until := min(l.LastStableOffset().Offset, l.activeLocked().base)
 	if lag := l.Config().Compaction.LagMsMin; lag > 0 {
 		for _, s := range closed[max(floorSegment(closed, dirty), 0):] {
-			largest, err := s.largestTimestamp()
+			newest, err := s.newest()
 			if err != nil {
 				return 0, err
 			}
-			if largest.timestamp > now.UnixMilli()-lag {
+			if newest > now.UnixMilli()-lag {
 				until = min(until, s.base)
 				break
 			}
@@ -302,7 +302,8 @@ func (c *cleaner) giveUp(l *Log, err error) {
 
 // isUncleanable reports whether the log's content is at fault, not the disk.
 func isUncleanable(err error) bool {
-	return isOffsetOrCorrupt(err) || errors.Is(err, protocol.ErrInvalidRecord) || errors.Is(err, protocol.ErrTooLarge) || errors.Is(err, protocol.ErrDecompress)
+	return isOffsetOrCorrupt(err) || errors.Is(err, errCannotRewrite) || errors.Is(err, protocol.ErrInvalidRecord) ||
+		errors.Is(err, protocol.ErrTooLarge) || errors.Is(err, protocol.ErrDecompress)
 }
 
 // pace spreads work over time.

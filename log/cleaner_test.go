@@ -2,13 +2,16 @@ package log
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -359,6 +362,27 @@ func TestWhatIsWorthCleaning(t *testing.T) {
 	}
 }
 
+// Where no record has a timestamp, min.compaction.lag.ms counts from the last write.
+func TestMinLagWithoutTimestamps(t *testing.T) {
+	c := newCompacting(t, func(c *Config) { c.Compaction.LagMsMin = time.Minute.Milliseconds() })
+	defer c.close()
+	for _, value := range []string{"1", "2"} {
+		r := protocol.Record{Timestamp: protocol.NoTimestamp, Key: []byte("a"), Value: []byte(value)}
+		c.appendBytes(batchOf(protocol.BatchOptions{}, r), OriginClient)
+	}
+	c.roll()
+	c.wait(30 * time.Second)
+	if c.clean() {
+		t.Fatal("cleaned too early")
+	}
+	c.expect("0: a=1", "1: a=2")
+	c.wait(31 * time.Second)
+	if !c.clean() {
+		t.Fatal("not cleaned")
+	}
+	c.expect("1: a=2")
+}
+
 func TestAChangedLogIsLeftAlone(t *testing.T) {
 	c := newCompacting(t, nil)
 	defer c.close()
@@ -413,6 +437,39 @@ func TestACorruptLogIsLeftAlone(t *testing.T) {
 	}
 }
 
+// A record that came with a negative timestamp stands in the way only when its batch is written anew: as in Apache that is the log's fault, not
+// the disk's.
+func TestALogThatCannotBeRewrittenIsLeftAlone(t *testing.T) {
+	for name, second := range map[string]protocol.Record{
+		"a record is replaced":    {Timestamp: 5, Key: []byte("b"), Value: []byte("1")},
+		"a tombstone gets a mark": {Timestamp: 5, Key: []byte("c")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCompacting(t, nil)
+			defer c.close()
+			batch := batchOf(protocol.BatchOptions{}, protocol.Record{Timestamp: 5, Key: []byte("a"), Value: []byte("1")}, second)
+			negative := int64(-5)
+			binary.BigEndian.PutUint64(batch[27:], uint64(negative)) // the base timestamp
+			batch.UpdateCRC()
+			c.appendBytes(batch, OriginClient)
+			c.append(protocol.BatchOptions{}, "b=2")
+			c.roll()
+			before := c.show()
+			if c.clean() {
+				t.Fatal("the log was cleaned")
+			}
+			if _, again := c.m.cleaner.pick(c.clock()); again {
+				t.Fatal("the log is picked again")
+			}
+			c.expect(before...)
+			c.append(protocol.BatchOptions{}, "d=1")
+			if c.m.Dirs()[0].Offline || strings.Contains(c.mem.Tree(), cleanedSuffix) {
+				t.Fatalf("%+v\n%s", c.m.Dirs()[0], c.mem.Tree())
+			}
+		})
+	}
+}
+
 func TestADiskErrorTakesTheDirectoryOffline(t *testing.T) {
 	c := newCompacting(t, nil)
 	c.append(protocol.BatchOptions{}, "a=1", "a=2")
@@ -433,6 +490,69 @@ func TestADiskErrorTakesTheDirectoryOffline(t *testing.T) {
 	}
 	if err := c.m.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The want of descriptors passes, but not in the middle of a replacement: what the segment's files are called then, only a restart sorts out.
+func TestAReplacementThatIsHalfDoneTakesTheDirectoryOffline(t *testing.T) {
+	steps := []string{logSuffix + cleanedSuffix, logSuffix, logSuffix + swapSuffix} // what is renamed before each sync
+	for i, step := range steps {
+		t.Run(step, func(t *testing.T) {
+			c := newCompacting(t, nil)
+			c.append(protocol.BatchOptions{}, "a=1", "b=1")
+			c.append(protocol.BatchOptions{}, "b=2")
+			c.roll()
+			c.close()
+			var reached atomic.Int32 // how many of the steps
+			c.fs = vfs.Faulty{FS: c.mem, Fail: func(op vfs.Op, name string) error {
+				if n := int(reached.Load()); op == vfs.OpRename && n < len(steps) && strings.HasSuffix(name, segmentFileName(0, steps[n])) {
+					reached.Add(1)
+				}
+				if op == vfs.OpSyncDir && int(reached.Load()) == i+1 {
+					return &fs.PathError{Op: "open", Path: name, Err: syscall.EMFILE}
+				}
+				return nil
+			}}
+			c.open()
+			c.l.SetHighWatermark(3)
+			if c.clean() || !c.m.Dirs()[0].Offline {
+				t.Fatalf("%+v\n%s", c.m.Dirs()[0], c.mem.Tree())
+			}
+			c.close()
+			c.fs = c.mem
+			c.open()
+			defer c.close()
+			c.l.SetHighWatermark(3)
+			c.expect("0: a=1", "2: b=2")
+		})
+	}
+}
+
+// What was reserved ahead of a cleaned segment is given back before the segment is synced.
+func TestACleanedSegmentKeepsNoReservedRoom(t *testing.T) {
+	c := newCompacting(t, func(c *Config) { c.SegmentBytesMax = 16 << 20 })
+	defer func() { c.close() }()
+	value := strings.Repeat("v", 1000_000)
+	for i := range reserveFrom/len(value) + 2 {
+		c.append(protocol.BatchOptions{}, fmt.Sprintf("key %d=%s", i, value))
+	}
+	end := c.l.LogEndOffset().Offset
+	c.roll()
+	c.close()
+	var ops []vfs.Op
+	c.fs = vfs.Faulty{FS: c.mem, Fail: func(op vfs.Op, name string) error {
+		if strings.HasSuffix(name, logSuffix+cleanedSuffix) && (op == vfs.OpTruncate || op == vfs.OpSync) {
+			ops = append(ops, op)
+		}
+		return nil
+	}}
+	c.open()
+	c.l.SetHighWatermark(end)
+	if !c.clean() {
+		t.Fatal("nothing was cleaned")
+	}
+	if want := []vfs.Op{vfs.OpTruncate, vfs.OpSync}; !slices.Equal(ops, want) {
+		t.Fatalf("%v, want %v", ops, want)
 	}
 }
 

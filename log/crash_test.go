@@ -524,6 +524,40 @@ func TestNoDescriptors(t *testing.T) {
 	}
 }
 
+// A segment that could not be begun for want of descriptors leaves no file: the next start would take it for the end of the log, and hide the
+// records that went into the old segment meanwhile.
+func TestASegmentThatCannotBeginLeavesNothing(t *testing.T) {
+	for _, suffix := range []string{".index", ".timeindex"} {
+		t.Run(suffix, func(t *testing.T) {
+			var short atomic.Bool
+			mem := vfs.NewMem()
+			fsys := lacking(mem, &short, func(op vfs.Op, name string) bool {
+				return op == vfs.OpCreate && strings.HasSuffix(name, suffix) && !strings.HasSuffix(name, "/00000000000000000000"+suffix)
+			})
+			m := open(t, fsys, smallSegments)
+			l := logtest.Create(t, m, partition)
+			appendBatch(t, l, 0, protocol.BatchOptions{}, strings.Repeat("v", 500))
+			short.Store(true)
+			large := logtest.Batch(t, protocol.BatchOptions{}, now, strings.Repeat("v", 500))
+			if _, err := l.AppendAsLeader(large, 0, log.AppendOptions{}); !errors.Is(err, syscall.EMFILE) {
+				t.Fatalf("append that needs a new segment: %v", err)
+			}
+			appendBatch(t, l, 0, protocol.BatchOptions{}, "it fits into the old one")
+			short.Store(false)
+			want := contents(t, l)
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+			m = open(t, fsys, smallSegments)
+			defer m.Close()
+			l, _ = m.Log(partition)
+			if end := l.LogEndOffset().Offset; end != 2 || !slices.Equal(contents(t, l), want) {
+				t.Errorf("after a restart the log ends at %d, with %q, want %q\n%s", end, contents(t, l), want, mem.Tree())
+			}
+		})
+	}
+}
+
 // What an index cannot write, or read, for want of descriptors is made good later: an append does not fail when a part of it is indexed, or
 // another batch that comes in its place would contradict the index.
 func TestIndexesWithoutDescriptors(t *testing.T) {

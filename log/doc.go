@@ -93,7 +93,7 @@
 // lock, and a Slice of an older generation is not Current: what it points to may have been overwritten.
 //
 // Locks are taken in this order: a claim on partitions, to create or delete their logs; the locks of a volume's checkpoints; Log.flushMu; Log.mu;
-// then those of a segment's index and of a file, which are held for no longer than one call of the disk.
+// Log.epochsMu; then those of a segment's index and of a file, which are held for no longer than one call of the disk.
 //
 // A disk that hangs holds up only its own logs: what is locked while a disk works belongs to one volume, one log or one file, and background
 // work is done for each volume by itself. Those that all share, registry.mu, fileCache.mu and cleaner.mu, are held for no call of a disk. Only the

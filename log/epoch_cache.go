@@ -85,17 +85,14 @@ func (c *LeaderEpochCache) EndOffset(requested int32, logEnd int64) (epoch int32
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	n := len(c.entries)
-	if requested == UndefinedEpoch || n == 0 {
+	if requested == UndefinedEpoch || n == 0 || requested > c.entries[n-1].epoch {
 		return UndefinedEpoch, UndefinedOffset
 	}
 	if c.entries[n-1].epoch == requested {
 		return requested, logEnd
 	}
 	higher := c.searchLocked(requested + 1)
-	switch higher {
-	case n:
-		return UndefinedEpoch, UndefinedOffset
-	case 0:
+	if higher == 0 {
 		return requested, c.entries[0].start
 	}
 	return c.entries[higher-1].epoch, c.entries[higher].start

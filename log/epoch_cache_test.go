@@ -1,6 +1,7 @@
 package log
 
 import (
+	"math"
 	"slices"
 	"testing"
 )
@@ -17,6 +18,7 @@ func TestEndOffset(t *testing.T) {
 		{"undefined", -1, -1, -1},
 		{"latest", 7, 7, 50},
 		{"above all", 8, -1, -1},
+		{"the largest", math.MaxInt32, -1, -1},
 		{"below all", 1, 1, 10},
 		{"known", 5, 5, 35},
 		{"between two", 6, 5, 35},

@@ -96,8 +96,10 @@ func (l *Log) goneMeanwhile(s *Segment, err error) bool {
 	return errors.Is(err, fs.ErrNotExist) && !slices.Contains(*l.segments.Load(), s)
 }
 
-// saveEpochs writes the leader epochs if they have changed.
+// saveEpochs writes the leader epochs if they have changed. When it returns they are in the file, whoever wrote it.
 func (l *Log) saveEpochs() error {
+	l.epochsMu.Lock()
+	defer l.epochsMu.Unlock()
 	entries, changed := l.epochs.unsaved()
 	if !changed {
 		return nil

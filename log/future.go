@@ -157,8 +157,7 @@ func (m *Manager) Promote(future *Log) (*Log, error) {
 		return nil, err
 	}
 	l.SetHighWatermark(current.HighWatermark().Offset)
-	m.logs.removeFuture(tp)
-	m.logs.replace(l)
+	m.takePlace(l, future)
 	// A cleaning that was under way when the copying began may have ended since, and a truncation have made less of what is clean.
 	if end, _ := current.dir.clean.of(current); min(end, future.dir.cleaned) > 0 {
 		l.dir.clean.set(tp, min(end, future.dir.cleaned))
@@ -167,6 +166,15 @@ func (m *Manager) Promote(future *Log) (*Log, error) {
 		m.host.logger.Warn().Err(err).Stringer("partition", tp).Str("dir", current.Dir()).Msg("log that has moved could not be removed")
 	}
 	return l, nil
+}
+
+// takePlace registers what a future log has become, with the settings that it has by now.
+func (m *Manager) takePlace(l, future *Log) {
+	m.configMu.Lock() // SetConfig gives them to those that are registered
+	defer m.configMu.Unlock()
+	l.SetConfig(future.Config())
+	m.logs.removeFuture(l.tp)
+	m.logs.replace(l)
 }
 
 // reopen closes a future log, gives its directory the partition's name, durably, and opens it.

@@ -46,6 +46,7 @@ type Log struct {
 	closed        bool
 
 	flushMu     sync.Mutex  // one flush at a time
+	epochsMu    sync.Mutex  // one writer of the file of leader epochs at a time
 	renamed     atomic.Bool // a file was replaced, or a transaction index begun, since the directory was synced
 	retiredSome atomic.Bool // a segment was removed since the directory was synced
 	retired     atomic.Bool // the log is being deleted: whoever still works on its files may miss them

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -542,6 +543,55 @@ func TestFollowerBeginsWithinBatch(t *testing.T) {
 	expect(l)
 }
 
+// A compressed set of magic 1 tells only its last offset. A segment that begins with one begins where the log ended, so that recovery sees no gap,
+// unless the set's end is out of reach from there.
+func TestFollowerRollsBeforeAnOldSet(t *testing.T) {
+	mem := vfs.NewMem()
+	small := func(c *log.Config) { c.IndexBytesMax = 12 } // any append that does not begin a segment rolls
+	m := open(t, mem, small)
+	defer m.Close()
+	l := logtest.Create(t, m, partition)
+	far := 30 + int64(math.MaxInt32) + 20
+	for _, base := range []int64{0, 10, 20, far} {
+		values := make([]string, 10)
+		for i := range values {
+			values[i] = fmt.Sprint("a value of its own ", base, i)
+		}
+		o := protocol.BatchOptions{BaseOffset: base, Compression: protocol.Compression{Codec: protocol.Gzip}}
+		old, err := protocol.DownConvert(nil, logtest.Batch(t, o, now, values...), 1, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.AppendAsFollower(old, 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []int64{0, 10, 20, far + 9 - math.MaxInt32}
+	if got := bases(l); !slices.Equal(got, want) {
+		t.Errorf("segments begin at %d, want %d", got, want)
+	}
+	if _, err := l.TruncateTo(30); err != nil { // of the gap recovery would make an end
+		t.Fatal(err)
+	}
+	if err := l.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	m = open(t, mem.Crash(nil, 1), small)
+	defer m.Close()
+	l, _ = m.Log(partition)
+	if end := l.LogEndOffset().Offset; end != 30 {
+		t.Errorf("the log ends at %d after a crash", end)
+	}
+	logtest.Check(t, m)
+}
+
+func bases(l *log.Log) (list []int64) {
+	for _, s := range l.Segments() {
+		list = append(list, s.BaseOffset())
+	}
+	return list
+}
+
 func TestIdentity(t *testing.T) {
 	mem := vfs.NewMem()
 	open(t, mem, nil).Close()
@@ -675,5 +725,66 @@ func TestCreateAndDelete(t *testing.T) {
 	}
 	if _, err := m.Create(partition, log.CreateOptions{TopicID: protocol.NewTopicID()}); !errors.Is(err, log.ErrInconsistentTopicID) {
 		t.Errorf("create with another id: %v", err)
+	}
+}
+
+// A log keeps its topic's settings when the broker's change, however it came by them: a compacted topic must not be one with retention for a moment.
+func TestNewDefaultsLeaveLogsAlone(t *testing.T) {
+	m := open(t, vfs.NewMem(), nil)
+	defer m.Close()
+	own := log.DefaultConfig()
+	own.Compact, own.Delete, own.RetentionMs = true, false, -1
+	l, err := m.Create(partition, log.CreateOptions{Config: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := log.DefaultConfig()
+	defaults.RetentionMs = 1
+	m.SetDefaults(defaults)
+	if l.Config() != own {
+		t.Errorf("%+v", l.Config())
+	}
+	if m.Defaults() != defaults {
+		t.Error("the defaults stayed as they were")
+	}
+}
+
+// After a restart the largest timestamp is that of the whole segment, also when what comes after it is older.
+func TestLargestTimestampAfterARestart(t *testing.T) {
+	fsys := vfs.NewMem()
+	small := func(c *log.Config) { c.IndexIntervalBytes = 200 }
+	stamped := func(l *log.Log, timestamp int64, n int) {
+		t.Helper()
+		for range n {
+			b, err := protocol.AppendBatch(nil, protocol.BatchOptions{}, protocol.Record{Timestamp: timestamp, Value: make([]byte, 50)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.AppendAsLeader(b, 1, log.AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m := open(t, fsys, small)
+	stamped(logtest.Create(t, m, partition), 100, 1)
+	for restart := range 3 {
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m = open(t, fsys, small)
+		l, _ := m.Log(partition)
+		if restart == 0 {
+			stamped(l, 1000, 20)
+			stamped(l, 90, 20)
+		}
+		if got, ok, err := l.OffsetForTimestamp(500); err != nil || !ok || got.Offset != 1 || got.Timestamp != 1000 {
+			t.Errorf("restart %d: 500 is found at %+v, %v, %v", restart, got, ok, err)
+		}
+		if got, ok, err := l.OffsetOfMaxTimestamp(); err != nil || !ok || got.Offset != 1 || got.Timestamp != 1000 {
+			t.Errorf("restart %d: the largest is %+v, %v, %v", restart, got, ok, err)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -88,9 +88,10 @@ type Manager struct {
 	volumes []*volume
 	locks   []io.Closer
 
-	configMu sync.RWMutex
-	defaults *Config
-	topics   map[string]*Config
+	configMu      sync.RWMutex
+	defaults      *Config
+	topics        map[string]*Config
+	configChanges uint64
 
 	preferredMu sync.Mutex
 	preferred   map[protocol.TopicPartition]string // where logs are to be made

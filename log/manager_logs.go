@@ -198,6 +198,10 @@ func (l *Log) leaveLocked(name string) error {
 func (m *Manager) configOf(topic string) *Config {
 	m.configMu.RLock()
 	defer m.configMu.RUnlock()
+	return m.configOfLocked(topic)
+}
+
+func (m *Manager) configOfLocked(topic string) *Config {
 	if c := m.topics[topic]; c != nil {
 		return c
 	}
@@ -216,31 +220,38 @@ func (m *Manager) Defaults() *Config {
 	return m.defaults
 }
 
-// SetDefaults replaces the settings of topics for which SetConfig was not called since the start.
+// SetDefaults replaces what logs get that are made without settings. Those that are there keep theirs, since only who reads the topics' settings
+// knows what of them comes from the defaults.
 func (m *Manager) SetDefaults(c *Config) {
 	m.configMu.Lock()
+	defer m.configMu.Unlock()
 	m.defaults = c
-	m.configMu.Unlock()
-	for _, l := range m.logs.allAndFutures() {
-		l.SetConfig(m.configOf(l.tp.Topic))
-	}
 }
 
 // SetConfig gives the topic's logs, also those to come, new settings; nil takes them back to the defaults.
 func (m *Manager) SetConfig(topic string, c *Config) {
 	m.configMu.Lock()
+	defer m.configMu.Unlock()
+	m.configChanges++
 	if c == nil {
 		delete(m.topics, topic)
 	} else {
 		m.topics[topic] = c
 	}
-	m.configMu.Unlock()
-	c = m.configOf(topic)
+	c = m.configOfLocked(topic)
 	for _, l := range m.logs.allAndFutures() {
 		if l.tp.Topic == topic {
 			l.SetConfig(c)
 		}
 	}
+}
+
+// ConfigChanges counts the calls of SetConfig. Who reads a topic's settings and then makes a log of it finds out by it whether they changed
+// meanwhile (KAFKA-8813).
+func (m *Manager) ConfigChanges() uint64 {
+	m.configMu.RLock()
+	defer m.configMu.RUnlock()
+	return m.configChanges
 }
 
 // SetCleaner replaces the settings of compaction. It waits until the cleaner's threads have stopped, which they do at the next batch.

@@ -50,25 +50,34 @@ func newSegment(dir *logDir, cache *fileCache, base int64) *Segment {
 	}
 }
 
-// createSegment makes the files of a new segment. What lies there under these names is the remains of something that failed.
+// createSegment makes the files of a new segment, or none: of half of them the next start would make the log's end. What lies there under these
+// names is the remains of something that failed.
 func createSegment(dir *logDir, cache *fileCache, base int64, c *Config, now time.Time) (*Segment, error) {
 	s := newSegment(dir, cache, base)
 	s.times.setMax(s.times.none())
 	s.startOver(c, now)
-	for _, f := range s.files() {
-		if err := ignoreMissing(dir.fs.Remove(f.path())); err != nil {
-			return nil, err
-		}
+	if err := s.discard(); err != nil {
+		return nil, err
 	}
+	if err := s.makeFiles(c); err != nil {
+		if left := s.discard(); left != nil {
+			return nil, left // it counts more than the want of file descriptors, which passes
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Segment) makeFiles(c *Config) error {
 	for _, f := range []*file{s.file, s.offsets.file, s.times.file} {
 		if err := f.touch(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !c.Preallocate {
-		return s, nil
+		return nil
 	}
-	return s, s.file.use(func(f vfs.File) error { return f.Truncate(int64(c.SegmentBytesMax)) })
+	return s.file.use(func(f vfs.File) error { return f.Truncate(int64(c.SegmentBytesMax)) })
 }
 
 func (s *Segment) files() []*file {
@@ -140,6 +149,11 @@ func (s *Segment) noteFirst(b protocol.Batch) {
 func (s *Segment) append(batches []byte, intervalBytes int) error {
 	file, err := s.keepOpen()
 	if err != nil {
+		return err
+	}
+	// An entry of the time index needs the largest timestamp so far. It is looked for before there are new entries of the offset index, behind the
+	// last of which it would be looked for.
+	if _, err := s.largestTimestamp(); err != nil {
 		return err
 	}
 	at := s.Size()
@@ -364,7 +378,8 @@ func (s *Segment) nextOffsetFrom(entry offsetEntry) (int64, error) {
 // last entry of the time index, if that is true to its batch, or a later batch exceeds it, as when the index was damaged. Beyond a batch that is
 // corrupt, which readers are told of, nothing counts.
 func (s *Segment) largestTimestamp() (timeEntry, error) {
-	if e, known := s.times.largest(); known {
+	e, known, forgotten := s.times.largest()
+	if known {
 		return e, nil
 	}
 	e, err := s.times.lastEntry()
@@ -391,7 +406,7 @@ func (s *Segment) largestTimestamp() (timeEntry, error) {
 	if _, corrupt := errors.AsType[*CorruptError](err); err != nil && !corrupt {
 		return e, err
 	}
-	s.times.setMax(e)
+	s.times.learn(e, forgotten)
 	return e, nil
 }
 

@@ -19,9 +19,10 @@ type TimeIndex struct {
 	entryFile
 	base int64
 
-	maxMu    sync.Mutex
-	max      timeEntry // largest in the segment, not yet an entry perhaps
-	maxKnown bool
+	maxMu     sync.Mutex
+	max       timeEntry // largest in the segment, not yet an entry perhaps
+	maxKnown  bool
+	forgotten int // calls of forgetMax
 }
 
 func newTimeIndex(f *file) *TimeIndex {
@@ -81,16 +82,27 @@ func (x *TimeIndex) setMax(e timeEntry) {
 	x.max, x.maxKnown = e, true
 }
 
-// largest is the largest timestamp; known is false for a segment that was loaded and not asked yet.
-func (x *TimeIndex) largest() (e timeEntry, known bool) {
+// largest is the largest timestamp; known is false for a segment that was loaded and not asked yet. Who finds it out then tells learn, with what
+// was forgotten before.
+func (x *TimeIndex) largest() (e timeEntry, known bool, forgotten int) {
 	x.maxMu.Lock()
 	defer x.maxMu.Unlock()
-	return x.max, x.maxKnown
+	return x.max, x.maxKnown, x.forgotten
+}
+
+// learn says what the largest timestamp was when it was looked for. Readers look without a lock: meanwhile somebody else may have learned it and
+// an append exceeded it, or a truncation have made it untrue.
+func (x *TimeIndex) learn(e timeEntry, forgotten int) {
+	x.maxMu.Lock()
+	defer x.maxMu.Unlock()
+	if !x.maxKnown && x.forgotten == forgotten {
+		x.max, x.maxKnown = e, true
+	}
 }
 
 // addLargest makes the largest timestamp an entry, if it is above the last one.
 func (x *TimeIndex) addLargest() error {
-	e, known := x.largest()
+	e, known, _ := x.largest()
 	if !known {
 		return nil
 	}
@@ -114,4 +126,5 @@ func (x *TimeIndex) forgetMax() {
 	x.maxMu.Lock()
 	defer x.maxMu.Unlock()
 	x.max, x.maxKnown = x.none(), false
+	x.forgotten++
 }

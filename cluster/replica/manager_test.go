@@ -161,6 +161,29 @@ func TestSettingsAreAskedForOnce(t *testing.T) {
 	}
 }
 
+// A topic's settings that are changed while its log is being made, before there is a log to give them to, count (KAFKA-8813).
+func TestSettingsChangeWhileALogIsMade(t *testing.T) {
+	var b *broker
+	asked := 0
+	b = newBroker(t, func(o *Options) {
+		o.Config = func(topic string) *log.Config {
+			asked++
+			changed := log.DefaultConfig()
+			changed.MinInSyncReplicas = 2
+			if asked > 1 {
+				return changed
+			}
+			b.host.logs.SetConfig(topic, changed)
+			return log.DefaultConfig()
+		}
+	})
+	b.lead(1, 1, 2)
+	p, _ := b.Partition(tp0)
+	if got := p.View().Log.Config().MinInSyncReplicas; got != 2 || asked != 2 {
+		t.Errorf("min.insync.replicas=%d, asked %d times", got, asked)
+	}
+}
+
 func TestListenerHears(t *testing.T) {
 	b := newBroker(t)
 	b.lead(5, 1)

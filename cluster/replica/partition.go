@@ -264,17 +264,32 @@ func (p *Partition) openLog(s *cluster.PartitionState) error {
 
 func (p *Partition) openLogLocked(s *cluster.PartitionState) error {
 	if p.log == nil {
-		o := log.CreateOptions{TopicID: s.TopicID, IsNew: s.IsNew}
-		if _, there := p.host.logs.Log(p.TopicPartition); !there { // one that is there has its settings, and need not wait for ZooKeeper
-			o.Config = p.host.config(p.Topic)
-		}
-		l, err := p.host.logs.Create(p.TopicPartition, o)
+		l, err := p.makeLog(log.CreateOptions{TopicID: s.TopicID, IsNew: s.IsNew})
 		if err != nil {
 			return fmt.Errorf("open log of %s: %w", p, err)
 		}
 		p.log = l
 	}
 	return p.assignTopicIDLocked(s.TopicID)
+}
+
+// makeLog finds the log, or makes it. One that is there has its settings, and need not wait for ZooKeeper.
+func (p *Partition) makeLog(o log.CreateOptions) (*log.Log, error) {
+	logs := p.host.logs
+	if _, there := logs.Log(p.TopicPartition); there {
+		return logs.Create(p.TopicPartition, o)
+	}
+	changes := logs.ConfigChanges()
+	o.Config = p.host.config(p.Topic)
+	l, err := logs.Create(p.TopicPartition, o)
+	// Settings that changed in between were given to the logs that there were (KAFKA-8813).
+	for now := logs.ConfigChanges(); err == nil && now != changes; now = logs.ConfigChanges() {
+		changes = now
+		if c := p.host.config(p.Topic); c != nil {
+			l.SetConfig(c)
+		}
+	}
+	return l, err
 }
 
 // assignTopicID gives a log that has no topic id one (a cluster that was upgraded).
