@@ -9,6 +9,7 @@ import (
 
 	"gokafka/cluster"
 	"gokafka/cluster/admin"
+	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/protocol"
 )
@@ -74,23 +75,69 @@ const (
 	producerIDMax       = 1 << 62   // no broker gave out what is above; a client made it up
 )
 
-// skipProducerIDs makes the ids that are known in the logs one block that was given out. A producer that got one of them again would have
-// its first batches taken for repeated ones, and lose them.
+// skipProducerIDs makes the ids that the logs know, and some more, one block that was given out. A producer that got one of them again would have
+// its first batches taken for repeated ones, and lose them, or be fenced by whoever has the id.
 func (b *Broker) skipProducerIDs(ctx context.Context) error {
-	used := int64(-1)
-	for _, l := range b.logs.Logs() {
+	logs := b.logs.Logs()
+	if len(logs) == 0 {
+		return nil
+	}
+	used := int64(protocol.NoProducerID)
+	for _, l := range logs {
 		for _, p := range l.ActiveProducers() {
 			if p.ProducerID < producerIDMax {
 				used = max(used, p.ProducerID)
 			}
 		}
-	}
-	if used < 0 {
-		return nil
+		if l.TopicPartition().Topic != cluster.TransactionsTopic {
+			continue
+		}
+		// Transactional ids keep theirs for longer than logs know their producers.
+		id, err := largestProducerID(l)
+		if err != nil {
+			b.logger.Error().Err(err).Stringer("partition", l.TopicPartition()).Msg("producer ids could not all be read: new producers may get some of them")
+		}
+		if id < producerIDMax {
+			used = max(used, id)
+		}
 	}
 	count := (used + producerIDMargin) / producerIDBlockSize * producerIDBlockSize
 	if _, err := b.store.AllocateProducerIDs(ctx, b.id(), count); err != nil {
 		return fmt.Errorf("skip producer ids in use: %w", err)
 	}
 	return nil
+}
+
+// largestProducerID reads a partition of the transaction log. With an error it is that of what could be read.
+func largestProducerID(l *log.Log) (int64, error) {
+	largest := int64(protocol.NoProducerID)
+	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
+		s, err := l.Read(at, 1<<20, log.ToLogEnd, true)
+		if err != nil {
+			return largest, err
+		}
+		b := make([]byte, s.Len())
+		_, err = s.ReadAt(b, 0)
+		s.Release()
+		if err != nil {
+			return largest, fmt.Errorf("read %v: %w", l.TopicPartition(), err)
+		}
+		if len(b) == 0 {
+			return largest, nil // the rest was compacted away
+		}
+		whole := 0
+		for batch, err := range protocol.Batches(b) {
+			if err != nil {
+				return largest, fmt.Errorf("read %v: %w", l.TopicPartition(), err)
+			}
+			whole += len(batch)
+			at = batch.NextOffset()
+		}
+		id, err := txn.LargestProducerID(b[:whole])
+		largest = max(largest, id)
+		if err != nil {
+			return largest, err
+		}
+	}
+	return largest, nil
 }

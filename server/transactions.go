@@ -32,14 +32,18 @@ func (b *Broker) makeTransactions(partitions int32) []caller {
 	return []caller{markers, verifier}
 }
 
-// partitionExists asks the store.
+// partitionExists asks the store about a partition that the metadata do not have. One of a topic that is being deleted does not exist any more,
+// though its nodes may stay for as long as a broker with a replica of it is away.
 func (b *Broker) partitionExists(ctx context.Context, tp protocol.TopicPartition) (bool, error) {
 	t, err := b.store.Topic(ctx, tp.Topic, nil)
 	if errors.Is(err, metastore.ErrNoNode) {
 		return false, nil
 	}
-	_, ok := t.Partitions[tp.Partition]
-	return ok, err
+	if _, ok := t.Partitions[tp.Partition]; !ok || err != nil {
+		return false, err
+	}
+	deleted, err := b.store.TopicMarkedForDeletion(ctx, tp.Topic)
+	return !deleted, err
 }
 
 // dialMarkers is how markers get to a leader: to this broker by calls.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -13,24 +15,33 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gokafka/cluster"
 	"gokafka/cluster/config"
+	"gokafka/cluster/metastore"
+	"gokafka/protocol"
 )
 
 // startBroker starts a whole broker that is alone, in a directory.
 func startBroker(t *testing.T, dir string) (addr string, stop func()) {
 	t.Helper()
-	c, err := config.Load(config.Sources{DataDir: dir, Overrides: []string{
+	b, stop := bootBroker(t, dir)
+	return b.server.Addr("PLAINTEXT").String(), stop
+}
+
+func bootBroker(t *testing.T, dir string, settings ...string) (b *Broker, stop func()) {
+	t.Helper()
+	c, err := config.Load(config.Sources{DataDir: dir, Overrides: append(settings,
 		"listeners=PLAINTEXT://127.0.0.1:0", "offsets.topic.num.partitions=2", "transaction.state.log.num.partitions=2",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms=100",
-	}})
+	)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := NewBroker(c, zerolog.Nop())
+	b = NewBroker(c, zerolog.Nop())
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return b.server.Addr("PLAINTEXT").String(), func() {
+	return b, func() {
 		if err := b.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
@@ -146,4 +157,66 @@ func TestTransactionsTimeOut(t *testing.T) {
 			t.Fatalf("still %+v", s)
 		}
 	}
+}
+
+// A broker that takes over directories gives nobody the producer id of a transactional id, which the logs of its topics may have forgotten by then.
+func TestAdoptedTransactionalIDsKeepTheirProducerIDs(t *testing.T) {
+	dir := t.TempDir()
+	idOf := func(b *Broker, transactionalID string) int64 {
+		t.Helper()
+		c := newClient(t, b.server.Addr("PLAINTEXT").String(), kgo.TransactionalID(transactionalID))
+		defer c.Close()
+		id, _, err := c.ProducerID(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	b, stop := bootBroker(t, dir)
+	if _, err := b.store.AllocateProducerIDs(t.Context(), 1, 2*producerIDMargin); err != nil {
+		t.Fatal(err)
+	}
+	x := idOf(b, "x")
+	stop()
+	if err := os.Remove(filepath.Join(dir, "metastore.db")); err != nil {
+		t.Fatal(err)
+	}
+	b, stop = bootBroker(t, dir, "producer.id.expiration.ms=1")
+	defer stop()
+	if again := idOf(b, "x"); again != x {
+		t.Errorf("x has producer id %d now, and had %d", again, x)
+	}
+	if y := idOf(b, "y"); y <= x {
+		t.Errorf("a new producer got %d, and x has %d", y, x)
+	}
+}
+
+// The nodes of a topic that is being deleted stay while a broker with a replica of it is away; transactions do not wait for that.
+func TestPartitionsOfTopicsBeingDeletedDoNotExist(t *testing.T) {
+	tree, err := metastore.OpenEmbedded("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.Close()
+	b := &Broker{store: metastore.New(tree.Connect())}
+	tp := protocol.TopicPartition{Topic: "t"}
+	exists := func(want bool) {
+		t.Helper()
+		if got, err := b.partitionExists(t.Context(), tp); err != nil || got != want {
+			t.Errorf("exists: %v, %v", got, err)
+		}
+	}
+	exists(false)
+	if err := b.store.CreatePersistentPaths(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	topic := metastore.Topic{Name: "t", Partitions: map[int32]cluster.Assignment{0: {Replicas: []cluster.BrokerID{1}}}}
+	if errs, err := b.store.CreateTopics(t.Context(), []metastore.NewTopic{{Topic: topic}}); err != nil || errs[0] != nil {
+		t.Fatal(errs, err)
+	}
+	exists(true)
+	if err := b.store.MarkTopicForDeletion(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	exists(false)
 }

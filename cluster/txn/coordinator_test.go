@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -518,6 +519,27 @@ func TestSweeps(t *testing.T) {
 	})
 }
 
+// Transactions that time out together are aborted together, however many they are and though each takes its time to be committed; meanwhile others
+// can be begun.
+func TestManyTimeOutAtOnce(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		for i := range 4 * inFlightMax {
+			l.begin(t, strconv.Itoa(i), at("t", 0)...)
+		}
+		l.journal.mu.Lock()
+		l.journal.takes = time.Millisecond
+		l.journal.mu.Unlock()
+		time.Sleep(60*time.Second + DefaultSettings().AbortInterval + 10*time.Millisecond)
+		l.begin(t, "another", at("t", 1)...)
+		time.Sleep(4 * time.Second) // two batches each, one after the other
+		for i := range 4 * inFlightMax {
+			if s := l.state(t, strconv.Itoa(i)); s != CompleteAbort {
+				t.Fatalf("transaction %d is %v", i, s)
+			}
+		}
+	})
+}
+
 func TestInitProducerIDRefuses(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		for _, test := range []struct {
@@ -553,7 +575,7 @@ func TestList(t *testing.T) {
 			f    Filter
 			want int
 		}{
-			{Filter{DurationMillis: -1}, 2}, {Filter{DurationMillis: -1, ProducerIDs: []int64{p.ID}}, 1}, {Filter{DurationMillis: -1, ProducerIDs: []int64{1}}, 0},
+			{Filter{DurationMillis: -1}, 2}, {Filter{DurationMillis: -1, ProducerIDs: []int64{p.ID + 9, p.ID, 1, p.ID + 8}}, 1}, {Filter{DurationMillis: -1, ProducerIDs: []int64{1}}, 0},
 			{Filter{DurationMillis: -1, States: []State{Ongoing, Dead}}, 1}, {Filter{DurationMillis: -1, States: []State{}}, 0},
 			{Filter{DurationMillis: 5000}, 1}, {Filter{DurationMillis: 0}, 2}, {Filter{DurationMillis: 11_000}, 0},
 		} {

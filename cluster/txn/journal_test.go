@@ -3,6 +3,7 @@ package txn
 import (
 	"context"
 	"sync"
+	"time"
 
 	"gokafka/protocol"
 )
@@ -16,6 +17,7 @@ type memJournal struct {
 	refuse   error         // of appends
 	outcome  error         // of what was held
 	unread   error         // of replays
+	takes    time.Duration // until a batch is committed that is not held
 }
 
 func (j *memJournal) Append(_ protocol.TopicPartition, batch []byte) (int64, func(context.Context) error, error) {
@@ -29,7 +31,10 @@ func (j *memJournal) Append(_ protocol.TopicPartition, batch []byte) (int64, fun
 	b.SetBaseOffset(base)
 	j.next = b.NextOffset()
 	j.log = append(j.log, batch...)
-	if j.released == nil {
+	switch {
+	case j.released == nil && j.takes > 0:
+		return base, func(context.Context) error { time.Sleep(j.takes); return nil }, nil
+	case j.released == nil:
 		return base, nil, nil
 	}
 	released := j.released

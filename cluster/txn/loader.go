@@ -36,6 +36,17 @@ func (l *loader) add(batches []byte) error {
 	return nil
 }
 
+// LargestProducerID is the largest that transactional ids have in whole batches of a partition's log, NoProducerID if there is none.
+func LargestProducerID(batches []byte) (int64, error) {
+	l := loader{logger: zerolog.Nop(), txns: map[string]*Transaction{}}
+	err := l.add(batches)
+	largest := int64(protocol.NoProducerID)
+	for _, t := range l.txns {
+		largest = max(largest, t.ID)
+	}
+	return largest, err
+}
+
 func (l *loader) record(r *protocol.Record) error {
 	if r.Key == nil {
 		return errors.New("record without key")

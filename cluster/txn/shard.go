@@ -55,12 +55,13 @@ type shard struct {
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the shard has ended
 
-	turn   chan struct{} // full while it is somebody's, and for good at the end; what follows is only touched then
-	txns   map[string]*Transaction
-	ends   map[*Transaction]chan struct{} // closed when the transaction is complete; only of those that somebody waits for
-	stuck  []*Transaction                 // whose completion could not be written
-	retry  *time.Timer                    // of those
-	flying int                            // batches in inFlight, or with the committer
+	turn    chan struct{} // full while it is somebody's, and for good at the end; what follows is only touched then
+	txns    map[string]*Transaction
+	ends    map[*Transaction]chan struct{} // closed when the transaction is complete; only of those that somebody waits for
+	stuck   []*Transaction                 // whose completion could not be written
+	retry   *time.Timer                    // of those
+	flying  int                            // batches in inFlight, or with the committer
+	overdue bool                           // there are transactions that abortOverdue had no room for
 }
 
 // markerQueue brings markers to where they are to be written: Markers.
@@ -166,6 +167,9 @@ func (s *shard) commit() {
 			s.inTurn(s.ctx, func(now time.Time) {
 				s.flying--
 				f.then(now, f.o)
+				if s.overdue && s.flying <= inFlightMax/4 {
+					s.abortOverdue(now)
+				}
 			})
 		}
 	}
@@ -372,17 +376,23 @@ func (s *shard) dropVacant(t *Transaction) {
 	}
 }
 
-// abortOverdue aborts transactions that are open for too long.
+// abortOverdue aborts transactions that are open for too long, at a time as many as leave room for what clients ask to be written. The turn of the
+// others comes when most of these have landed.
 func (s *shard) abortOverdue(now time.Time) {
 	var overdue []*Transaction
 	for _, t := range s.txns {
-		if t.Expire(now) != nil {
+		if t.Overdue(now) {
 			overdue = append(overdue, t)
 		}
 	}
+	s.overdue = false
 	for _, t := range inOrder(overdue) {
+		if s.flying >= inFlightMax/2 {
+			s.overdue = true
+			return
+		}
 		s.settings.Logger.Info().Str("transactional-id", t.id).Int64("producer", t.ID).Msg("aborting a transaction that timed out")
-		s.write(t, t.pending, now, func(error) {})
+		s.write(t, t.fence(now), now, func(error) {})
 	}
 }
 

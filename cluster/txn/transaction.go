@@ -183,16 +183,12 @@ func (t *Transaction) End(now time.Time, p Producer, commit bool) (*metadata, er
 	return t.begin(next), nil
 }
 
-// Expire aborts a transaction that is open for longer than its producer wanted, or returns nil. The producer is fenced: it may be
-// about to commit.
-func (t *Transaction) Expire(now time.Time) *metadata {
-	if t.pending != nil || t.state != Ongoing || t.startedAt+int64(t.timeoutMillis) >= now.UnixMilli() {
-		return nil
-	}
-	return t.fence(now)
+// Overdue reports whether the transaction is open for longer than its producer wanted.
+func (t *Transaction) Overdue(now time.Time) bool {
+	return t.pending == nil && t.state == Ongoing && t.startedAt+int64(t.timeoutMillis) < now.UnixMilli()
 }
 
-// fence aborts the transaction in an epoch that no producer has.
+// fence aborts the transaction in an epoch that no producer has: its producer may be about to commit.
 func (t *Transaction) fence(now time.Time) *metadata {
 	next := t.metadata
 	next.state, next.updatedAt, next.last.Epoch = PrepareAbort, now.UnixMilli(), protocol.NoProducerEpoch
