@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"gokafka/protocol"
 )
@@ -84,17 +83,9 @@ func (c *cleaning) findLegacyHorizon(segments []*Segment) error {
 	if i < 0 {
 		return nil
 	}
-	modified, err := segments[i].modified()
+	modified, err := segments[i].lastModified()
 	c.legacyUntil = modified.UnixMilli() - c.config.Compaction.DeleteRetentionMs
 	return err
-}
-
-func (s *Segment) modified() (time.Time, error) {
-	info, err := s.file.dir.fs.Stat(s.file.path())
-	if err != nil {
-		return time.Time{}, err
-	}
-	return info.ModTime(), nil
 }
 
 // learn fills the map from the dirty part, or as much of it as fits.
@@ -235,7 +226,7 @@ func (c *cleaning) fillCleaned(cleaned *Segment, group, segments []*Segment, txn
 	if err := cleaned.sync(); err != nil {
 		return err
 	}
-	modified, err := group[len(group)-1].modified()
+	modified, err := group[len(group)-1].lastModified()
 	if err != nil {
 		return err
 	}
@@ -246,7 +237,7 @@ func (c *cleaning) fillCleaned(cleaned *Segment, group, segments []*Segment, txn
 const cleanWriteBytes = 1 << 20
 
 func (c *cleaning) cleanSegment(cleaned, s *Segment, txns *cleanedTxns) error {
-	modified, err := s.modified()
+	modified, err := s.lastModified()
 	if err != nil {
 		return err
 	}
