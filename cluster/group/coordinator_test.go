@@ -342,22 +342,6 @@ func TestDeleteManyOffsets(t *testing.T) {
 	})
 }
 
-func TestPartitionsDeleted(t *testing.T) {
-	bubble(t, func(t *testing.T, c *Coordinator, _ *memJournal) {
-		elect(c)
-		ctx := t.Context()
-		c.Commit(ctx, commitOf("g", 2))
-		other := commitOf("h", 1)
-		other.Offsets[0].Topic = "u"
-		c.Commit(ctx, other)
-		c.PartitionsDeleted([]protocol.TopicPartition{{Topic: "t"}, {Topic: "t", Partition: 1}})
-		synctest.Wait()
-		if list, _ := c.List(ctx); len(list) != 1 || list[0].Group != "h" {
-			t.Errorf("%+v", list)
-		}
-	})
-}
-
 // Many groups and one large one: each stable point has one owner for each place.
 func TestManyMembers(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Coordinator, _ *memJournal) {

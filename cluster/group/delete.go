@@ -100,19 +100,38 @@ func (s *shard) deleteGroup(now time.Time, t Ticket, id string) {
 // PartitionsDeleted drops every group's offsets of partitions that were deleted. It does not block.
 func (c *Coordinator) PartitionsDeleted(partitions []protocol.TopicPartition) {
 	for _, s := range c.all() {
-		select {
-		case s.requests <- func(now time.Time) { s.dropPartitions(partitions, now) }:
-		default:
-			s.settings.Logger.Warn().Stringer("partition", s.tp).Msg("too busy to drop offsets of deleted topics; they stay until they expire")
+		s.notices.delete(partitions)
+	}
+}
+
+// dropDeleted drops the offsets of the partitions that the shard has heard are deleted.
+func (s *shard) dropDeleted(now time.Time) {
+	if deleted := s.notices.takeDeleted(); len(deleted) > 0 {
+		s.dropPartitions(deleted, now)
+	}
+}
+
+// dropPartitions takes offsets from memory at once: a topic that is made again under the name must not be read from there. Apache does so
+// too, and its tombstones need no min.insync.replicas; here those that cannot be written are owed.
+func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Time) {
+	for _, g := range s.groups {
+		if known := g.offsets.among(partitions); len(known) > 0 {
+			g.offsets.drop(known, s.last)
+			if !s.bury(g, known, now) {
+				s.owing[g] = true
+			}
 		}
 	}
 }
 
-func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Time) {
-	for _, g := range s.groups {
-		if known := g.offsets.among(partitions); len(known) > 0 {
-			s.delete(&deletion{group: g, partitions: known, whole: g.idle(known)}, now)
+// payTombstones writes those that are owed, until one cannot be written. Those that must wait for a commit under way, and those of a
+// batch that was lost, are left to expireOffsets.
+func (s *shard) payTombstones(now time.Time) {
+	for g := range s.owing {
+		if owed := g.offsets.owed(); len(owed) > 0 && !s.bury(g, owed, now) {
+			return
 		}
+		delete(s.owing, g)
 	}
 }
 
@@ -120,10 +139,15 @@ func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Ti
 // until the next time.
 func (s *shard) expireOffsets(now time.Time) {
 	for _, g := range s.groups {
-		if old := g.expired(now); len(old) > 0 || g.idle(nil) {
-			s.delete(&deletion{group: g, partitions: old, whole: g.idle(old)}, now)
+		if old := append(g.expired(now), g.offsets.owed()...); len(old) > 0 || g.idle(nil) {
+			s.bury(g, old, now)
 		}
 	}
+}
+
+// bury writes the tombstones of offsets, and of the group if nothing else is left of it, and reports whether the log has them all.
+func (s *shard) bury(g *Group, partitions []protocol.TopicPartition, now time.Time) bool {
+	return s.delete(&deletion{group: g, partitions: partitions, whole: g.idle(partitions)}, now)
 }
 
 // deletion is offsets of a group, or the whole group, on their way out.
@@ -135,8 +159,8 @@ type deletion struct {
 	errs       []error
 }
 
-// delete writes tombstones. A whole group is gone as soon as the log has them all.
-func (s *shard) delete(d *deletion, now time.Time) {
+// delete writes tombstones, and reports whether the log has them all. If so a whole group is gone.
+func (s *shard) delete(d *deletion, now time.Time) bool {
 	g := d.group
 	atOnce := max(1, tombstoneBytesMax/(len(g.id)+topicNameMax+32))
 	chunks := slices.Collect(slices.Chunk(d.partitions, atOnce))
@@ -145,7 +169,7 @@ func (s *shard) delete(d *deletion, now time.Time) {
 	}
 	for i, chunk := range chunks {
 		if !s.write(g, d.write(chunk, i == len(chunks)-1), now) {
-			return
+			return false
 		}
 	}
 	if d.whole {
@@ -153,6 +177,7 @@ func (s *shard) delete(d *deletion, now time.Time) {
 		g.enter(Dead, now)
 		s.drop(g)
 	}
+	return true
 }
 
 // write appends a batch, unless there is nothing in it, and reports whether the log has it.

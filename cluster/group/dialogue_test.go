@@ -294,7 +294,7 @@ func (d *dialogue) commit(client string) *CommitRequest {
 // endTxn has a marker written and committed: "end commit producer=7".
 func (d *dialogue) endTxn(how string) {
 	m := &cluster.TxnMarker{ProducerID: int64(d.number("producer", 0)), Commit: how == "commit"}
-	d.shard.queueTxnEnd(d.now, m, d.journal.mark(m), make(chan error, 1))
+	d.shard.queueTxnEnd(d.now, txnEnd{m.ProducerID, d.journal.mark(m), m.Commit}, make(chan error, 1))
 }
 
 func (d *dialogue) partition(s string) protocol.TopicPartition {
@@ -363,7 +363,7 @@ func (d *dialogue) reload() {
 	tickets := d.shard.tickets
 	d.shard = newShard(0, &d.settings, d.journal)
 	d.shard.tickets, d.waiting = tickets, nil
-	d.shard.adopt(l.groups(d.now), d.now)
+	d.shard.adopt(l, d.now)
 }
 
 func (d *dialogue) forget(partition string) {

@@ -24,12 +24,17 @@
 // are applied when written, not before; and an offset that an open transaction will commit is not dropped by OffsetDelete,
 // since the transaction's marker would bring it back on replay.
 //
+// Offsets of deleted partitions are the exception: nobody may read them in a topic that is made again under the name, so they leave the
+// memory at once, as in Apache. Apache then writes their tombstones whether replicas are missing or not; here they are written like
+// everything else, and when that fails they are owed until it works, or until the group commits to the partition anew.
+//
 // # Transactions
 //
 // Offsets of a transaction (KIP-98) are kept apart, by producer, until its marker is in the log too. The broker that writes the marker
 // tells the shard where it is (CompleteTransaction), which may be late: after a reload that has read it, after tombstones behind it, or a
-// second time. So what counts is the marker's place in the log, as in a replay. A marker that comes while the partition is loaded waits.
-// Before a batch of a transaction is written its coordinator is asked whether it includes the group (KIP-890).
+// second time. So what counts is the marker's place in the log, as in a replay. A marker that comes while the partition is loaded counts
+// before anybody can read the groups. Before a batch of a transaction is written its coordinator is asked whether it includes the group
+// (KIP-890).
 //
 // Apache Kafka forgets what a producer has pending for a partition when a later commit of the same fails; here it stays pending, since it
 // stays in the log.

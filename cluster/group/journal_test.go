@@ -18,6 +18,7 @@ type memJournal struct {
 	refuse     error         // of appends
 	outcome    error         // of what was held
 	unread     error         // of replays
+	stalled    chan struct{} // replays that have read the log wait until it is closed
 	unverified error         // of transactions
 	appends    int
 }
@@ -75,7 +76,19 @@ func (j *memJournal) mark(m *cluster.TxnMarker) int64 {
 	return base
 }
 
-func (j *memJournal) Replay(_ context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {
+func (j *memJournal) Replay(ctx context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {
+	if err := j.read(visit); err != nil || j.stalled == nil {
+		return err
+	}
+	select {
+	case <-j.stalled:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (j *memJournal) read(visit func([]byte) error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.unread != nil {
@@ -87,6 +100,20 @@ func (j *memJournal) Replay(_ context.Context, _ protocol.TopicPartition, _ int,
 		}
 	}
 	return nil
+}
+
+// refusing sets what appends fail with.
+func (j *memJournal) refusing(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.refuse = err
+}
+
+// readable lets replays work again.
+func (j *memJournal) readable() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unread = nil
 }
 
 func (j *memJournal) hold() {

@@ -15,6 +15,7 @@ type loader struct {
 	metadata map[string][]byte // newest value by group
 	offsets  map[groupPartition]commit
 	txn      map[int64]map[groupPartition]commit // of open transactions, by producer id
+	last     int64                               // place of the last record
 }
 
 type groupPartition struct {
@@ -48,6 +49,7 @@ func (l *loader) add(batches []byte) error {
 }
 
 func (l *loader) batch(b protocol.Batch) error {
+	l.last = b.NextOffset() - 1
 	at := int64(-1)
 	for r, err := range protocol.Records(b) {
 		if err != nil {

@@ -18,6 +18,14 @@ type offsets struct {
 	inFlight  map[protocol.TopicPartition]int // commits written and not yet committed by the log
 	// txn holds what open transactions will commit, by producer id: shown to nobody until the marker comes (KIP-98).
 	txn map[int64]*txnOffsets
+	// dropped are offsets of deleted partitions that count no more, until the log has their tombstones.
+	dropped map[protocol.TopicPartition]*drop
+}
+
+// drop is what is left to do for the offset of a deleted partition.
+type drop struct {
+	at      int64 // no commit up to this place of the log counts
+	written bool  // the tombstone is on its way
 }
 
 // commit is an offset and the log offset of the batch that brought it. The latter decides which of two is newer, since a
@@ -32,11 +40,19 @@ func newOffsets() offsets {
 		committed: map[protocol.TopicPartition]commit{},
 		inFlight:  map[protocol.TopicPartition]int{},
 		txn:       map[int64]*txnOffsets{},
+		dropped:   map[protocol.TopicPartition]*drop{},
 	}
 }
 
-// put stores a commit unless a newer one is there. A batch may name a partition twice: its last word counts.
+// put stores a commit unless a newer one is there. A batch may name a partition twice: its last word counts. What was
+// written before the partition was deleted is dropped; what comes after must not be deleted by a tombstone that is still owed.
 func (o *offsets) put(tp protocol.TopicPartition, c commit) {
+	if d := o.dropped[tp]; d != nil {
+		if c.at <= d.at {
+			return
+		}
+		delete(o.dropped, tp)
+	}
 	if old, ok := o.committed[tp]; !ok || old.at <= c.at {
 		o.committed[tp] = c
 	}
@@ -58,16 +74,14 @@ func (o *offsets) inTransaction(tp protocol.TopicPartition) bool {
 	return false
 }
 
-// partitions lists everything that has an offset, or will have one when writes under way commit, in order of name.
+// partitions lists everything that has an offset, in memory or in the log, or will have one when writes under way commit, in order of
+// name.
 func (o *offsets) partitions() []protocol.TopicPartition {
 	all := slices.Collect(maps.Keys(o.committed))
-	for tp := range o.inFlight {
-		if _, ok := o.committed[tp]; !ok {
-			all = append(all, tp)
-		}
-	}
+	all = slices.AppendSeq(all, maps.Keys(o.inFlight))
+	all = slices.AppendSeq(all, maps.Keys(o.dropped))
 	slices.SortFunc(all, comparePartitions)
-	return all
+	return slices.Compact(all)
 }
 
 func comparePartitions(a, b protocol.TopicPartition) int {
@@ -283,11 +297,11 @@ func (g *Group) olderThan(now time.Time, since func(commit) int64, except map[st
 	return old
 }
 
-// idle reports whether nothing would be left of the group without these offsets, all of which it has, so that it can go
-// as well.
+// idle reports whether nothing would be left of the group without these offsets, all of which it has, in memory or still in the log, so
+// that it can go as well.
 func (g *Group) idle(without []protocol.TopicPartition) bool {
 	return g.state == Empty && g.pending.len() == 0 && len(g.offsets.inFlight)+len(g.offsets.txn) == 0 &&
-		len(g.offsets.committed) == len(without)
+		len(g.offsets.committed)+len(g.offsets.dropped) == len(without)
 }
 
 // vacant reports whether the group is as good as none: nobody ever was a member, and nothing is stored.
@@ -299,18 +313,48 @@ func (g *Group) Forget(partitions []protocol.TopicPartition, whole bool) Write {
 	records := make([]protocol.Record, 0, len(partitions)+1)
 	for _, tp := range partitions {
 		records = append(records, protocol.Record{Key: commitKey(g.id, tp)})
+		g.offsets.buried(tp, true)
 	}
 	if whole && g.generation > 0 {
 		records = append(records, protocol.Record{Key: metadataKey(g.id)})
 	}
 	return Write{Records: records, Then: func(_ time.Time, base int64, _ error) Effects {
-		if base >= 0 {
-			for _, tp := range partitions {
+		for _, tp := range partitions {
+			if base >= 0 {
 				g.offsets.forget(tp, base)
+			} else {
+				g.offsets.buried(tp, false)
 			}
 		}
 		return g.take()
 	}}
+}
+
+// drop forgets offsets of deleted partitions, and owes their tombstones. It is told how far the log has come.
+func (o *offsets) drop(partitions []protocol.TopicPartition, at int64) {
+	for _, tp := range partitions {
+		delete(o.committed, tp)
+		o.dropped[tp] = &drop{at: at}
+	}
+}
+
+// buried notes whether the tombstone of a dropped offset is on its way.
+func (o *offsets) buried(tp protocol.TopicPartition, written bool) {
+	if d := o.dropped[tp]; d != nil {
+		d.written = written
+	}
+}
+
+// owed lists the partitions whose tombstones can be written now: those with a commit under way may not get one behind it.
+func (o *offsets) owed() []protocol.TopicPartition {
+	var owed []protocol.TopicPartition
+	for tp, d := range o.dropped {
+		if !d.written && !o.unstable(tp) {
+			owed = append(owed, tp)
+		}
+	}
+	slices.SortFunc(owed, comparePartitions)
+	return owed
 }
 
 // among returns those partitions that have an offset, or are about to, each once.

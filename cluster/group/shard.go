@@ -42,7 +42,7 @@ const (
 	loadRetryInterval = time.Second
 )
 
-// shard serves the groups of one partition. Its loop owns everything but the channels and loaded.
+// shard serves the groups of one partition. Its loop owns everything but the channels, loaded and notices.
 type shard struct {
 	tp       protocol.TopicPartition
 	settings *Settings
@@ -50,16 +50,19 @@ type shard struct {
 	requests chan func(now time.Time)
 	inFlight chan flight
 	landed   chan flight
+	notices  notices
 	loaded   atomic.Bool
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the loop has ended
 
 	groups    map[string]*Group
 	txnGroups map[int64]map[string]bool // groups that a producer's open transaction commits to
+	owing     map[*Group]bool           // groups with tombstones that could not be written
 	alarms    alarms
 	waiters   map[Ticket]chan<- Answer
 	tickets   Ticket
-	flying    int // batches in inFlight, with the committer, or in landed
+	flying    int   // batches in inFlight, with the committer, or in landed
+	last      int64 // place in the log behind which there is no batch of a group
 }
 
 // flight is a batch on its way from the local log to being committed.
@@ -79,9 +82,11 @@ func newShard(partition int32, settings *Settings, journal Journal) *shard {
 		requests:  make(chan func(time.Time), requestsMax),
 		inFlight:  make(chan flight, inFlightMax),
 		landed:    make(chan flight),
+		notices:   newNotices(),
 		done:      make(chan struct{}),
 		groups:    map[string]*Group{},
 		txnGroups: map[int64]map[string]bool{},
+		owing:     map[*Group]bool{},
 		alarms:    newAlarms(),
 		waiters:   map[Ticket]chan<- Answer{},
 	}
@@ -111,7 +116,11 @@ func (s *shard) loop(ctx context.Context, before <-chan struct{}) {
 		case <-ctx.Done():
 			return
 		case f := <-s.requests:
-			f(time.Now())
+			now := time.Now()
+			s.dropDeleted(now) // who asks may know of it already
+			f(now)
+		case <-s.notices.arrived:
+			s.dropDeleted(time.Now())
 		case f := <-s.landed:
 			s.land(f, time.Now())
 		case <-timer.C:
@@ -123,12 +132,13 @@ func (s *shard) loop(ctx context.Context, before <-chan struct{}) {
 	}
 }
 
-// land takes the committer's word for a batch.
+// land takes the committer's word for a batch. There is room for another then, and replicas may be back, so owed tombstones are tried again.
 func (s *shard) land(f flight, now time.Time) {
 	s.flying--
 	if e := f.then(now, f.base, f.err); f.group != nil {
 		s.settle(f.group, e, now)
 	}
+	s.payTombstones(now)
 }
 
 func arm(timer *time.Timer, at time.Time) {
@@ -166,13 +176,15 @@ func (s *shard) commit(ctx context.Context) {
 func (s *shard) load(ctx context.Context) bool {
 	began := time.Now()
 	for {
+		s.notices.forgetEnds()
 		l := newLoader(s.settings)
 		err := s.journal.Replay(ctx, s.tp, s.settings.LoadBytes, l.add)
 		if ctx.Err() != nil {
 			return false
 		}
 		if err == nil {
-			s.adopt(l.groups(time.Now()), time.Now())
+			s.adopt(l, time.Now())
+			s.catchUp(time.Now())
 			level := zerolog.InfoLevel
 			if len(s.groups) == 0 {
 				level = zerolog.DebugLevel // fifty such partitions would hide what a person looks for
@@ -191,13 +203,21 @@ func (s *shard) load(ctx context.Context) bool {
 	}
 }
 
-func (s *shard) adopt(groups map[string]*Group, now time.Time) {
-	s.groups = groups
-	for _, g := range groups {
+func (s *shard) adopt(l *loader, now time.Time) {
+	s.groups, s.last = l.groups(now), l.last
+	for _, g := range s.groups {
 		for producerID := range g.offsets.txn {
 			s.enteredTxn(producerID, g.id)
 		}
 		s.settle(g, g.Loaded(now), now)
+	}
+}
+
+// catchUp ends the transactions whose markers were told of while the partition was loaded: the replay may have passed their places
+// before. For those that it has read too nothing is left to end. All batches before a marker are in the replay.
+func (s *shard) catchUp(now time.Time) {
+	for _, end := range s.notices.takeEnds() {
+		s.endTxn(now, end)
 	}
 }
 
@@ -286,6 +306,7 @@ func (s *shard) settle(g *Group, e Effects, now time.Time) {
 // drop takes a group out of the shard.
 func (s *shard) drop(g *Group) {
 	delete(s.groups, g.id)
+	delete(s.owing, g)
 	s.alarms.set(g, time.Time{})
 }
 
@@ -303,6 +324,7 @@ func (s *shard) append(g *Group, w Write, now time.Time) (Effects, bool) {
 	if err != nil {
 		return w.Then(now, -1, err), false
 	}
+	s.last = base
 	if wait == nil && s.flying == 0 {
 		return w.Then(now, base, nil), true
 	}

@@ -19,6 +19,13 @@ type txnOffsets struct {
 	forgotten map[protocol.TopicPartition]int64
 }
 
+// txnEnd is the marker at an offset of the log that ends a producer's transaction.
+type txnEnd struct {
+	producerID int64
+	offset     int64
+	commit     bool
+}
+
 // txnWrite is what the batch of a transaction carries beside its records.
 type txnWrite struct {
 	producer cluster.TxnProducer
@@ -45,6 +52,9 @@ func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c com
 // forget drops an offset whose tombstone is at a place of the log.
 func (o *offsets) forget(tp protocol.TopicPartition, tombstone int64) {
 	delete(o.committed, tp)
+	if d := o.dropped[tp]; d != nil && d.at < tombstone {
+		delete(o.dropped, tp)
+	}
 	for _, t := range o.txn {
 		if _, ok := t.commits[tp]; ok {
 			t.forgotten[tp] = tombstone
@@ -59,29 +69,29 @@ func (o *offsets) leaveTxn(producerID int64) {
 	}
 }
 
-// endTxn ends a producer's transaction by the marker at an offset of the log. Offsets behind the marker are of the next transaction:
-// a marker that was written twice comes late. Those that are committed count, unless newer ones came meanwhile.
-func (o *offsets) endTxn(producerID int64, marker int64, committed bool) {
-	t := o.txn[producerID]
+// endTxn ends a producer's transaction. Offsets behind the marker are of the next transaction: a marker that was written twice comes
+// late. Those that are committed count, unless newer ones came meanwhile.
+func (o *offsets) endTxn(end txnEnd) {
+	t := o.txn[end.producerID]
 	if t == nil {
 		return
 	}
 	for tp, c := range t.commits {
-		if c.at > marker {
+		if c.at > end.offset {
 			continue
 		}
-		if committed && t.forgotten[tp] < marker {
+		if end.commit && t.forgotten[tp] < end.offset {
 			o.put(tp, c)
 		}
 		delete(t.commits, tp)
 		delete(t.forgotten, tp)
 	}
-	o.leaveTxn(producerID)
+	o.leaveTxn(end.producerID)
 }
 
-// CompleteTransaction tells that a transaction's marker is committed at an offset of a partition of __consumer_offsets. It returns
-// when the offsets of the transaction count, or are dropped. A broker that does not lead the partition has nothing to do: who
-// does reads the marker. The error, REQUEST_TIMED_OUT, asks to write the marker again.
+// CompleteTransaction tells that a transaction's marker is committed at an offset of a partition of __consumer_offsets. Whoever reads
+// the group after it has returned finds that the offsets of the transaction count, or are dropped. A broker that does not lead the
+// partition has nothing to do: who does reads the marker. The error, REQUEST_TIMED_OUT, asks to write the marker again.
 func (c *Coordinator) CompleteTransaction(ctx context.Context, partition int32, m *cluster.TxnMarker, offset int64) error {
 	c.mu.RLock()
 	s := c.led[partition]
@@ -89,14 +99,18 @@ func (c *Coordinator) CompleteTransaction(ctx context.Context, partition int32, 
 	if s == nil {
 		return nil
 	}
-	return s.completeTxn(ctx, m, offset)
+	return s.completeTxn(ctx, txnEnd{producerID: m.ProducerID, offset: offset, commit: m.Commit})
 }
 
-// completeTxn waits for a partition that is being loaded, since the replay may have passed the place of the marker already.
-func (s *shard) completeTxn(ctx context.Context, m *cluster.TxnMarker, offset int64) error {
+// completeTxn does not wait for a partition that is being loaded, since many other transactions may wait for the same answer; Apache's
+// waits for no group at all (scheduleHandleTxnCompletion). Nobody can read the groups before they are loaded.
+func (s *shard) completeTxn(ctx context.Context, end txnEnd) error {
+	if s.notices.end(end) {
+		return nil
+	}
 	result := make(chan error, 1)
 	select {
-	case s.requests <- func(now time.Time) { s.queueTxnEnd(now, m, offset, result) }:
+	case s.requests <- func(now time.Time) { s.queueTxnEnd(now, end, result) }:
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
@@ -114,9 +128,9 @@ func (s *shard) completeTxn(ctx context.Context, m *cluster.TxnMarker, offset in
 
 // queueTxnEnd ends a transaction after the batches before the marker have landed. They are committed, as it is, but the committer
 // may not have come to tell.
-func (s *shard) queueTxnEnd(now time.Time, m *cluster.TxnMarker, offset int64, result chan<- error) {
-	end := func(now time.Time, _ int64, _ error) Effects {
-		s.endTxn(now, m, offset)
+func (s *shard) queueTxnEnd(now time.Time, end txnEnd, result chan<- error) {
+	then := func(now time.Time, _ int64, _ error) Effects {
+		s.endTxn(now, end)
 		result <- nil
 		return Effects{}
 	}
@@ -124,23 +138,23 @@ func (s *shard) queueTxnEnd(now time.Time, m *cluster.TxnMarker, offset int64, r
 	case s.flying >= inFlightMax:
 		result <- kerr.RequestTimedOut
 	case s.flying == 0:
-		end(now, offset, nil)
+		then(now, end.offset, nil)
 	default:
 		s.flying++
-		s.inFlight <- flight{then: end, base: offset}
+		s.inFlight <- flight{then: then, base: end.offset}
 	}
 }
 
 // endTxn ends a producer's transaction in every group that it committed to.
-func (s *shard) endTxn(now time.Time, m *cluster.TxnMarker, offset int64) {
-	for id := range s.txnGroups[m.ProducerID] {
+func (s *shard) endTxn(now time.Time, end txnEnd) {
+	for id := range s.txnGroups[end.producerID] {
 		g := s.groups[id]
 		if g != nil {
-			g.offsets.endTxn(m.ProducerID, offset, m.Commit)
+			g.offsets.endTxn(end)
 			s.settle(g, Effects{}, now)
 		}
-		if g == nil || g.offsets.txn[m.ProducerID] == nil {
-			s.leftTxn(m.ProducerID, id)
+		if g == nil || g.offsets.txn[end.producerID] == nil {
+			s.leftTxn(end.producerID, id)
 		}
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gokafka/cluster"
+	"gokafka/protocol"
 )
 
 func inTxn(r *CommitRequest, producerID int64) *CommitRequest {
@@ -16,8 +18,52 @@ func inTxn(r *CommitRequest, producerID int64) *CommitRequest {
 	return r
 }
 
-// A marker that is committed while the partition is loaded may be missed by the replay, so its end waits for the loading.
+// A marker that is committed while the partition is loaded may be missed by the replay. Who tells of it does not wait for the end of that.
 func TestTransactionEndsWhileLoading(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
+		ctx := t.Context()
+		elect(c)
+		if errs := c.Commit(ctx, inTxn(commitOf("g", 5), 7)); errs[0] != nil {
+			t.Fatal(errs)
+		}
+		c.Resigned(0, 2)
+		j.stalled = make(chan struct{})
+		c.Elected(0, 3)
+		synctest.Wait()
+		m := &cluster.TxnMarker{ProducerID: 7, Commit: true}
+		tellHastily(t, c, m, j.mark(m))
+		if _, err := c.FetchOffsets(ctx, "g", nil, false); err != kerr.CoordinatorLoadInProgress {
+			t.Errorf("while loading: %v", err)
+		}
+		close(j.stalled)
+		synctest.Wait()
+		if got, err := c.FetchOffsets(ctx, "g", nil, true); err != nil || len(got) != 1 || got[0].Offset != 5 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// commitTxn has a transaction's marker written, and tells of it.
+func commitTxn(t *testing.T, c *Coordinator, j *memJournal, producerID int64) {
+	t.Helper()
+	m := &cluster.TxnMarker{ProducerID: producerID, Commit: true}
+	if err := c.CompleteTransaction(t.Context(), 0, m, j.mark(m)); err != nil {
+		t.Error(err)
+	}
+}
+
+// tellHastily tells of a marker and has no time to wait.
+func tellHastily(t *testing.T, c *Coordinator, m *cluster.TxnMarker, offset int64) {
+	t.Helper()
+	hasty, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.CompleteTransaction(hasty, 0, m, offset); err != nil {
+		t.Errorf("the marker at %d: %v", offset, err)
+	}
+}
+
+// Markers that are told of while the log cannot be read do not pile up: the next attempt reads them.
+func TestTransactionEndsOfUnreadableLog(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
 		ctx := t.Context()
 		elect(c)
@@ -29,23 +75,50 @@ func TestTransactionEndsWhileLoading(t *testing.T) {
 		c.Elected(0, 3)
 		synctest.Wait()
 		m := &cluster.TxnMarker{ProducerID: 7, Commit: true}
-		offset := j.mark(m)
-		impatient, cancel := context.WithTimeout(ctx, loadRetryInterval/2)
-		defer cancel()
-		if err := c.CompleteTransaction(impatient, 0, m, offset); err != kerr.RequestTimedOut {
-			t.Errorf("while loading: %v", err)
+		for range 3 * requestsMax {
+			tellHastily(t, c, m, j.mark(m))
 		}
-		done := make(chan error)
-		go func() { done <- c.CompleteTransaction(ctx, 0, m, offset) }()
+		time.Sleep(loadRetryInterval)
 		synctest.Wait()
-		j.mu.Lock()
-		j.unread = nil
-		j.mu.Unlock()
-		if err := <-done; err != nil {
-			t.Error(err)
+		if ends := c.led[0].notices.takeEnds(); len(ends) > 0 {
+			t.Errorf("%d are kept", len(ends))
 		}
+		j.readable()
+		time.Sleep(loadRetryInterval)
+		synctest.Wait()
 		if got, err := c.FetchOffsets(ctx, "g", nil, true); err != nil || len(got) != 1 || got[0].Offset != 5 {
 			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// A marker that the replay has read as well must not end the producer's next transaction.
+func TestTransactionEndIsReplayedAndTold(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
+		ctx := t.Context()
+		elect(c)
+		c.Commit(ctx, inTxn(commitOf("g", 5), 7))
+		m := &cluster.TxnMarker{ProducerID: 7, Commit: true}
+		offset := j.mark(m)
+		if err := c.CompleteTransaction(ctx, 0, m, offset); err != nil {
+			t.Fatal(err)
+		}
+		if errs := c.Commit(ctx, inTxn(commitOf("g", 6), 7)); errs[0] != nil {
+			t.Fatal(errs)
+		}
+		c.Resigned(0, 2)
+		j.stalled = make(chan struct{})
+		c.Elected(0, 3)
+		synctest.Wait()
+		tellHastily(t, c, m, offset)
+		close(j.stalled)
+		synctest.Wait()
+		if got, err := c.FetchOffsets(ctx, "g", nil, false); err != nil || len(got) != 1 || got[0].Offset != 5 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		of := []protocol.TopicPartition{{Topic: "t"}}
+		if got, err := c.FetchOffsets(ctx, "g", of, true); err != nil || got[0].Err != kerr.UnstableOffsetCommit {
+			t.Errorf("the next transaction has ended: %+v, %v", got, err)
 		}
 	})
 }

@@ -11,8 +11,9 @@ import (
 
 // offsetsTxns is who keeps the offsets that transactions commit: the group coordinator.
 type offsetsTxns interface {
-	// CompleteTransaction tells that a marker is committed at an offset of a partition of __consumer_offsets. It returns when
-	// the offsets before it, of its producer's transaction, count or are dropped.
+	// CompleteTransaction tells that a marker is committed at an offset of a partition of __consumer_offsets. Whoever reads the groups
+	// after it has returned finds that the offsets before the marker, of its producer's transaction, count or are dropped. It does not
+	// wait for a partition that is being loaded.
 	CompleteTransaction(ctx context.Context, partition int32, m *cluster.TxnMarker, offset int64) error
 }
 
