@@ -61,7 +61,8 @@ func (t *term) alterPartition(ctx context.Context, r *cluster.AlterPartitionRequ
 	return resp, t.completeReassignments(ctx, known)
 }
 
-// commitProposals writes the accepted proposals.
+// commitProposals writes the accepted proposals. One that was refused and stands written all the same was written by its own first try,
+// whose answer was lost: its leader must hear so, since nothing else would tell it. (Apache answers INVALID_UPDATE_VERSION.)
 func (t *term) commitProposals(ctx context.Context, next []change, asked map[*partition]protocol.TopicPartition, resp *cluster.AlterPartitionResponse) error {
 	results := map[*partition]error{}
 	stale, err := t.writeStates(ctx, next, results, func(change) {})
@@ -71,10 +72,22 @@ func (t *term) commitProposals(ctx context.Context, next []change, asked map[*pa
 	for _, p := range stale { // memory is behind what is written
 		results[p] = kerr.InvalidUpdateVersion
 	}
-	for p, err := range results {
-		resp.Partitions[asked[p]] = cluster.AlterPartitionResult{Err: err, State: p.state}
+	if err := t.refreshStates(ctx, stale); err != nil {
+		return err
 	}
-	return t.refreshStates(ctx, stale)
+	for _, c := range next {
+		err := results[c.p]
+		if errors.Is(err, kerr.InvalidUpdateVersion) && sameInSync(c.p.state, c.state) {
+			err = nil
+		}
+		resp.Partitions[asked[c.p]] = cluster.AlterPartitionResult{Err: err, State: c.p.state}
+	}
+	return nil
+}
+
+// sameInSync reports whether two states have the same leader, in the same epoch, and the same replicas in sync.
+func sameInSync(a, b cluster.LeaderAndISR) bool {
+	return a.Leader == b.Leader && a.LeaderEpoch == b.LeaderEpoch && a.Recovering == b.Recovering && slices.Equal(a.ISR, b.ISR)
 }
 
 // proposedFor finds the partition of a proposal: by topic id if there is one (AlterPartition v2 and later), else by name.

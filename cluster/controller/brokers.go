@@ -91,7 +91,9 @@ func (t *term) brokersCame(ctx context.Context, brokers []cluster.Broker) error 
 	b := newBatch(t.state, t.link)
 	b.addMetadataTo(others)
 	b.send()
-	replicas := t.tellEverything(ids)
+	t.tellMetadata(ids)
+	replicas := t.state.replicasOn(ids...)
+	t.onlineReplicas(replicas)
 	if _, err := t.electLeaderless(ctx, nil); err != nil {
 		return err
 	}
@@ -101,15 +103,12 @@ func (t *term) brokersCame(ctx context.Context, brokers []cluster.Broker) error 
 	return t.retryDeletionsOn(ctx, replicas)
 }
 
-// tellEverything tells brokers of all partitions, and what they lead and follow. It returns their replicas.
-func (t *term) tellEverything(ids []cluster.BrokerID) []partitionReplica {
+// tellMetadata tells brokers of all brokers and partitions.
+func (t *term) tellMetadata(ids []cluster.BrokerID) {
 	led := slices.DeleteFunc(t.state.allPartitions(), func(p *partition) bool { return p.topic.deleting })
 	b := newBatch(t.state, t.link)
 	b.addMetadataTo(ids, led...)
 	b.send()
-	replicas := t.state.replicasOn(ids...)
-	t.onlineReplicas(replicas)
-	return replicas
 }
 
 // brokersWent moves what dead brokers led, and takes them out of every ISR.
@@ -175,17 +174,21 @@ func (t *term) brokerModified(ctx context.Context, id cluster.BrokerID) error {
 	return nil
 }
 
-// resync tells brokers everything that fell behind so far that what waited for them was dropped.
-func (t *term) resync(ctx context.Context) error {
+// resync tells brokers everything that fell behind so far that what waited for them was dropped: also the new replicas that they may
+// not have heard of. What was to be stopped or deleted was not dropped.
+func (t *term) resync(context.Context) error {
 	ids := t.link.overflowed()
 	t.logger.Warn().Any("brokers", ids).Msg("brokers are too far behind, they are told everything anew")
-	replicas := t.state.replicasOn(ids...)
-	if err := t.deletionFailed(ctx, slices.DeleteFunc(replicas, func(r partitionReplica) bool {
-		return r.p.replicaPhase(r.id) != replicaDeletionStarted
-	})); err != nil {
-		return err
+	t.tellMetadata(ids)
+	b := newBatch(t.state, t.link)
+	for _, r := range t.state.replicasOn(ids...) {
+		phase := r.p.replicaPhase(r.id)
+		if r.p.hasState && !r.p.topic.deleting && (phase == replicaNew || phase == replicaOnline) {
+			b.addLeaderAndISR([]cluster.BrokerID{r.id}, r.p, phase == replicaNew)
+		}
 	}
-	return t.retryDeletionsOn(ctx, t.tellEverything(ids))
+	b.send()
+	return nil
 }
 
 // logDirsFailed asks the brokers that lost a log directory, by telling them what they lead and follow: those that lie there are

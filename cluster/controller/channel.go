@@ -29,7 +29,8 @@ type Dial func(b cluster.Broker) Peer
 const (
 	retryBackoff = 100 * time.Millisecond // between two tries of one request, as in Apache
 
-	// queueMax is how many requests may wait for one broker. One that falls further behind is told everything anew.
+	// queueMax is how many requests may wait for a broker that is out of reach. One that falls further behind is told everything anew.
+	// One event may send many more to a broker that answers; Apache never drops any.
 	queueMax = 1000
 )
 
@@ -41,18 +42,46 @@ type answer struct {
 	response any
 }
 
+// answers are what brokers said. No channel waits for the event loop to take them: it goes on telling its broker during a long event.
+type answers struct {
+	ready chan struct{} // has a value after answers came in since the last take
+
+	mu      sync.Mutex
+	waiting []answer
+}
+
+func newAnswers() *answers { return &answers{ready: make(chan struct{}, 1)} }
+
+func (q *answers) push(a answer) {
+	q.mu.Lock()
+	q.waiting = append(q.waiting, a)
+	q.mu.Unlock()
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (q *answers) take() []answer {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.waiting
+	q.waiting = nil
+	return taken
+}
+
 // links are the controller's channels to the brokers, while it is elected.
 type links struct {
 	dial    Dial
 	logger  zerolog.Logger
-	answers chan answer   // unbuffered: a channel waits until the loop takes its answer
+	answers *answers
 	behind  chan struct{} // has a value after a queue overflowed
 
 	byID map[cluster.BrokerID]*channel // touched by the event loop only
 }
 
 func newLinks(dial Dial, logger zerolog.Logger) *links {
-	return &links{dial: dial, logger: logger, answers: make(chan answer), behind: make(chan struct{}, 1), byID: map[cluster.BrokerID]*channel{}}
+	return &links{dial: dial, logger: logger, answers: newAnswers(), behind: make(chan struct{}, 1), byID: map[cluster.BrokerID]*channel{}}
 }
 
 // add opens the channel to a broker.
@@ -63,8 +92,7 @@ func (l *links) add(ctx context.Context, b cluster.Broker) {
 	ch.wg.Go(func() { ch.loop(ctx) })
 }
 
-// remove closes the channel to a broker, drops what waits for it, and waits until it is quiet. Its last answer may still wait to
-// be taken: the channel gives that up.
+// remove closes the channel to a broker, drops what waits for it, and waits until it is quiet.
 func (l *links) remove(id cluster.BrokerID) {
 	if ch := l.byID[id]; ch != nil {
 		delete(l.byID, id)
@@ -97,13 +125,14 @@ type channel struct {
 
 	mu      sync.Mutex
 	queue   []any
+	failing bool // the last call did not reach the broker
 	dropped bool // requests were dropped and the loop has not been told
 }
 
 func (ch *channel) push(request any) {
 	ch.mu.Lock()
-	if len(ch.queue) >= queueMax {
-		ch.queue, ch.dropped = nil, true
+	if len(ch.queue) >= queueMax && ch.failing {
+		ch.dropLocked()
 		select {
 		case ch.links.behind <- struct{}{}:
 		default:
@@ -114,6 +143,42 @@ func (ch *channel) push(request any) {
 	select {
 	case ch.ready <- struct{}{}:
 	default:
+	}
+}
+
+// dropLocked forgets what waits, except what telling everything anew does not say: that replicas are to be stopped or deleted, and that
+// topics are gone, of which the controller may know nothing any more. One word about each partition is left of that, so that it stays
+// small however long the broker is out of reach.
+func (ch *channel) dropLocked() {
+	var metadata cluster.UpdateMetadataRequest
+	var gone ordered[cluster.PartitionState]
+	var stop cluster.StopReplicaRequest
+	var stops ordered[cluster.StopReplica]
+	for _, request := range ch.queue {
+		switch r := request.(type) {
+		case *cluster.UpdateMetadataRequest:
+			metadata = *r
+			for i := range r.States {
+				if r.States[i].Leader == cluster.LeaderDuringDelete {
+					s, _ := gone.at(r.States[i].TopicPartition)
+					*s = r.States[i]
+				}
+			}
+		case *cluster.StopReplicaRequest:
+			stop = *r
+			for _, p := range r.Partitions {
+				s, _ := stops.at(p.TopicPartition)
+				p.Delete = p.Delete || s.Delete
+				*s = p
+			}
+		}
+	}
+	ch.queue, ch.dropped = nil, true
+	if metadata.States = gone.items; len(gone.items) > 0 {
+		ch.queue = append(ch.queue, &metadata)
+	}
+	if stop.Partitions = stops.items; len(stops.items) > 0 {
+		ch.queue = append(ch.queue, &stop)
 	}
 }
 
@@ -162,12 +227,16 @@ func (ch *channel) loop(ctx context.Context) {
 	}
 }
 
-// deliver sends one request until it is answered, and hands the answer over. It is false when the channel was closed.
+// deliver sends one request until it is answered, and passes the answer on. It is false when the channel was closed.
 func (ch *channel) deliver(ctx context.Context, request any) bool {
 	for failures := 0; ; failures++ {
 		response, err := ch.call(ctx, request)
+		ch.called(err)
 		if err == nil {
-			return ch.hand(ctx, request, response)
+			if response != nil {
+				ch.links.answers.push(answer{ch.broker.ID, ch.broker.Epoch, request, response})
+			}
+			return ctx.Err() == nil
 		}
 		if failures == 0 && ctx.Err() == nil {
 			ch.logger.Warn().Err(err).Msg("broker out of reach of the controller, trying again")
@@ -180,16 +249,11 @@ func (ch *channel) deliver(ctx context.Context, request any) bool {
 	}
 }
 
-func (ch *channel) hand(ctx context.Context, request, response any) bool {
-	if response == nil {
-		return true
-	}
-	select {
-	case ch.links.answers <- answer{ch.broker.ID, ch.broker.Epoch, request, response}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// called notes whether the broker was reached.
+func (ch *channel) called(err error) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	ch.failing = err != nil
 }
 
 // call sends one request once. A nil response needs no attention.

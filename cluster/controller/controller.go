@@ -131,8 +131,8 @@ func (c *Controller) step(ctx context.Context, seek <-chan time.Time) {
 		c.handleOwn(ctx)
 	case <-t.watched():
 		c.handleWatched(ctx, t.watcher.Take())
-	case a := <-t.answers():
-		c.handle(ctx, event{"answer", func(ctx context.Context) error { return t.answered(ctx, a) }})
+	case <-t.answers():
+		c.handleAnswers(ctx, t.link.answers.take())
 	case <-t.behind():
 		c.handle(ctx, event{"brokers behind", t.resync})
 	case <-t.rebalanceDue():
@@ -159,6 +159,17 @@ func (c *Controller) handleWatched(ctx context.Context, events []metastore.Event
 			return
 		}
 		c.handle(ctx, of.eventOf(e))
+	}
+}
+
+// handleAnswers hears what brokers said, unless the term ends over it.
+func (c *Controller) handleAnswers(ctx context.Context, answers []answer) {
+	of := c.term
+	for _, a := range answers {
+		if c.term != of {
+			return
+		}
+		c.handle(ctx, event{"answer", func(ctx context.Context) error { return of.answered(ctx, a) }})
 	}
 }
 

@@ -12,6 +12,6 @@
 //
 // It follows Apache Kafka 3.9's ZooKeeper controller step for step, so that brokers of both kinds can take turns. It differs where
 // nobody can see it: indexes make an event cost what it changes instead of a walk over all partitions; steps that concern many topics
-// are written together; a deletion looks only at the topics it was told of; and a broker that falls too far behind is told everything
-// anew instead of being queued for without bound. AlterPartition has two checks more (see there).
+// are written together; a deletion looks only at the topics it was told of; and a broker that is out of reach for too long is told
+// everything anew, after what is to be stopped or is gone, instead of being queued for without bound. AlterPartition has two checks more (see there).
 package controller

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"gokafka/cluster/metastore"
 )
 
@@ -89,4 +91,38 @@ func loseAnswer(t *testing.T, writes int, before, operation, want []string) (don
 		}
 	}
 	return r.lit
+}
+
+// TestLostAnswerToAlterPartition: a leader whose change of the ISR is written hears that it is, though the controller's own second try was
+// refused. One whose change was overtaken by another hears that.
+func TestLostAnswerToAlterPartition(t *testing.T) {
+	for name, test := range map[string]struct {
+		overtaken bool
+		want      string
+	}{
+		"written":   {false, "=> L73 e0 isr[73] v1"},
+		"overtaken": {true, "=> " + kerr.InvalidUpdateVersion.Message},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				defer s.close()
+				session := s.tree.Connect()
+				r := &repeater{Tree: session}
+				config := DefaultConfig()
+				config.AutoLeaderRebalanceEnable = false
+				s.registerOver(r, session, 71, true, config)
+				s.play("broker 73 74", "topic alpha 0:[73,74]")
+				if test.overtaken {
+					s.run([]string{"put", metastore.PathTopic("alpha") + "/partitions/0/state",
+						`{"version":1,"controller_epoch":1,"leader":73,"leader_epoch":0,"isr":[74,73]}`})
+				} else {
+					r.lit = true
+				}
+				if got := s.alter(t.Context(), s.controller(), []string{"73", "alpha-0", "e0", "v0", "[73]"}); got[0] != test.want {
+					t.Errorf("the leader hears %q, want %q", got[0], test.want)
+				}
+			})
+		})
+	}
 }

@@ -110,11 +110,11 @@ func (t *term) watched() <-chan struct{} {
 	return t.watcher.Ready()
 }
 
-func (t *term) answers() <-chan answer {
+func (t *term) answers() <-chan struct{} {
 	if t == nil {
 		return nil
 	}
-	return t.link.answers
+	return t.link.answers.ready
 }
 
 func (t *term) behind() <-chan struct{} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 
@@ -92,10 +94,24 @@ func (z *ZooKeeper) runOnce(ctx context.Context, requests []func() error, open [
 	return again, nil
 }
 
-// broken reports errors of a connection that may be there again soon.
+// broken reports errors of a connection that may be there again soon. The library returns the network's own error for the request in whose
+// sending the connection broke.
 func broken(err error) bool {
-	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer) || errors.Is(err, zk.ErrSessionMoved)
+	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer) || errors.Is(err, zk.ErrSessionMoved) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.As(err, new(net.Error))
 }
+
+const (
+	// requestBytesMax is ZooKeeper's jute.maxbuffer unless it is told otherwise. It closes the connection in which a larger request comes.
+	requestBytesMax = 0xfffff
+
+	// tooLargeTries is how many connections a larger request may break. Apache sends it again without end.
+	tooLargeTries = 3
+
+	opOverhead = 128 // at the most: header, lengths and access list
+)
+
+var errTooLarge = errors.New("request is larger than ZooKeeper takes")
 
 // refuse says why a call is not even begun.
 func (z *ZooKeeper) refuse(ctx context.Context) error {
@@ -195,8 +211,12 @@ func (z *ZooKeeper) Write(ctx context.Context, txns []Txn) ([]TxnResult, error) 
 	for _, stage := range stages(txns) {
 		requests := make([]func() error, len(stage))
 		for i, n := range stage {
+			tries := 0
 			requests[i] = func() (err error) {
 				results[n], err = z.multi(txns[n])
+				if tries++; broken(err) && tries >= tooLargeTries && tooLarge(txns[n]) {
+					results[n], err = TxnResult{Err: errTooLarge, Failed: len(txns[n]) - 1}, nil
+				}
 				return err
 			}
 		}
@@ -205,6 +225,14 @@ func (z *ZooKeeper) Write(ctx context.Context, txns []Txn) ([]TxnResult, error) 
 		}
 	}
 	return results, nil
+}
+
+func tooLarge(t Txn) bool {
+	size := 0
+	for _, op := range t {
+		size += opOverhead + len(op.Path) + len(op.Data)
+	}
+	return size > requestBytesMax
 }
 
 // stages groups transactions, by index, so that each comes after those it could depend on. Checks alone make no dependence.

@@ -67,6 +67,17 @@ func (s *session) ask(req *kmsg.FetchRequest, asks []replica.FetchAsk, whole boo
 	if whole {
 		s.forgetOthers(req, len(asks))
 	}
+	if len(req.ForgottenTopics) > 0 {
+		s.forgetNames()
+	}
+}
+
+// forgetNames keeps the names of what is held.
+func (s *session) forgetNames() {
+	clear(s.names)
+	for _, h := range s.held {
+		s.names[h.ask.TopicID] = h.ask.Topic
+	}
 }
 
 func (s *session) add(req *kmsg.FetchRequest, a *replica.FetchAsk, partitionBytesMax int32) {

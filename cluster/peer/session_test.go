@@ -143,6 +143,32 @@ func TestSessionSaysPartOfWhatChanged(t *testing.T) {
 }
 
 // A leader that refuses the first request of a session is not asked again at once.
+// Topics that come and go leave no names behind, be they forgotten or made anew under the same name.
+func TestSessionForgetsNames(t *testing.T) {
+	var s session
+	for id := byte(1); id < 100; id += 2 {
+		for _, asks := range [][]replica.FetchAsk{
+			{ask("stays", 200, 0, 0), ask("again", id, 0, 0), ask("goes", 100+id%100, 0, 0)},
+			{ask("stays", 200, 0, 0), ask("again", id+1, 0, 0)},
+			{ask("stays", 200, 0, 0), ask("again", id, 0, 0)},
+		} {
+			req := &kmsg.FetchRequest{Version: 17}
+			s.ask(req, asks, true, 1)
+			if _, err := s.answered(req, &kmsg.FetchResponse{SessionID: 9}); err != nil {
+				t.Fatal(err)
+			}
+			for _, a := range asks {
+				if s.names[a.TopicID] != a.Topic {
+					t.Fatalf("%s is not known by its id any more", a.Topic)
+				}
+			}
+			if len(s.names) > len(asks) {
+				t.Fatalf("%d names of %d topics", len(s.names), len(asks))
+			}
+		}
+	}
+}
+
 func TestRefusedSessionIsAnError(t *testing.T) {
 	var s session
 	req := kmsg.NewPtrFetchRequest()

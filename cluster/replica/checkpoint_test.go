@@ -55,3 +55,17 @@ func TestCheckpointsWhileADiskHangs(t *testing.T) {
 		}
 	})
 }
+
+// What has no interval is not done again, as in Apache.
+func TestIntervalsOfNothing(t *testing.T) {
+	logs, err := log.Open(log.ManagerOptions{Dirs: []string{"/data"}, FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, interval := range []time.Duration{0, -time.Millisecond} {
+		New(Options{Logs: logs, LagTimeMax: interval, CheckpointInterval: interval}).Close()
+	}
+	if err := logs.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -137,7 +137,11 @@ func (m *Manager) start(checkpointInterval time.Duration) {
 	m.wg.Go(m.watchDirectories)
 }
 
+// every calls f at intervals. What has none is not done again, as in Apache, whose scheduler does it once at the start.
 func (m *Manager) every(interval time.Duration, f func()) {
+	if interval <= 0 {
+		return
+	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
