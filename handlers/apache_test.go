@@ -296,7 +296,7 @@ func (b *adminBroker) AwaitMetadata(ctx context.Context, satisfied func(*cluster
 	return nil
 }
 
-func (b *adminBroker) ElectLeaders(context.Context, bool, []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
+func (b *adminBroker) ElectLeaders(context.Context, bool, []protocol.TopicPartition, time.Duration) (map[protocol.TopicPartition]error, error) {
 	return nil, nil
 }
 

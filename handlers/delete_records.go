@@ -25,9 +25,9 @@ type recordDeleter interface {
 }
 
 func deleteRecords(d recordDeleter) API {
-	return on(0, 2, func(ctx context.Context, c *Call, r *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
+	return on(0, 2, func(ctx context.Context, _ *Call, r *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 		known, unknown := deletions(r, d.Metadata())
-		d.DeleteRecords(ctx, c.Received.Add(time.Duration(r.TimeoutMillis)*time.Millisecond), known)
+		d.DeleteRecords(ctx, time.Now().Add(millis(r.TimeoutMillis)), known)
 		resp := r.ResponseKind().(*kmsg.DeleteRecordsResponse)
 		for _, x := range append(known, unknown...) {
 			addDeletion(resp, &x)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"gokafka/protocol"
@@ -14,13 +15,16 @@ const (
 // downConvert gives stored batches the form of magic 0 or 1.
 //
 // The size of an answer used to be known before its records were converted: it is that of the stored bytes, or of the first
-// converted batch if that is larger. What is converted beyond that is cut off, and what is missing is made up by the begin
+// converted batch if that is larger. What is converted beyond that is cut off and not kept, and what is missing is made up by the begin
 // of an entry that is too long to be read. Readers know how to skip both. When a later batch cannot be converted, what came
 // before it is given.
 func downConvert(stored []byte, magic int8, firstOffset int64) ([]byte, error) {
 	var out []byte
 	size, batches := 0, 0
 	for b, err := range protocol.Batches(stored) {
+		if size > 0 && len(out) >= max(size, len(stored)) {
+			break
+		}
 		if err == nil {
 			batches++
 			out, err = protocol.DownConvert(out, b, magic, firstOffset)
@@ -42,7 +46,10 @@ func downConvert(stored []byte, magic int8, firstOffset int64) ([]byte, error) {
 		return pad(nil, paddingHead), nil
 	}
 	size = max(size, len(stored))
-	return pad(out[:min(len(out), size)], size), nil
+	if len(out) > size {
+		return bytes.Clone(out[:size]), nil
+	}
+	return pad(out, size), nil
 }
 
 // pad fills up to a size with begins of an entry that claims to be longer than what is left.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,8 +18,9 @@ import (
 // leaderElector is the controller, asked for elections.
 type leaderElector interface {
 	// ElectLeaders elects the preferred leaders of partitions, or with unclean any live replica of those that have no leader. The result has
-	// an entry for each partition, nil for one that was elected; the error, NOT_CONTROLLER for one, is that of them all.
-	ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error)
+	// an entry for each partition, nil for one that was elected; the error, NOT_CONTROLLER for one, is that of them all. Whether brokers hear of
+	// the new leaders is waited for until the timeout, and with none only looked at.
+	ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition, timeout time.Duration) (map[protocol.TopicPartition]error, error)
 }
 
 // electLeaders elects leaders of partitions on demand (KIP-183, KIP-460).
@@ -33,11 +35,6 @@ func electLeaders(i clusterImage, elector leaderElector) API {
 		all := req.Topics == nil
 		if all {
 			partitions = allPartitions(i)
-		}
-		if timeout := millis(req.TimeoutMillis); timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
 		}
 		results, err := elect(ctx, elector, req, partitions)
 		if errors.Is(err, kerr.UnknownServerError) {
@@ -67,7 +64,7 @@ func elect(ctx context.Context, elector leaderElector, req *kmsg.ElectLeadersReq
 	if req.ElectionType != preferred && req.ElectionType != unclean {
 		return nil, errElectionType
 	}
-	return elector.ElectLeaders(ctx, req.ElectionType == unclean, partitions)
+	return elector.ElectLeaders(ctx, req.ElectionType == unclean, partitions, millis(req.TimeoutMillis))
 }
 
 func electable(req *kmsg.ElectLeadersRequest) []protocol.TopicPartition {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
@@ -74,6 +75,7 @@ type fetching struct {
 	results []replica.FetchResult     // of reads
 	answers []protocol.FetchPartition // of wants: first those that were read, then those that do not exist
 	told    []bool                    // of answers
+	old     int                       // bytes of records in old formats, of all answers
 	topics  []protocol.FetchTopic
 	seen    map[sessionKey]int // empty between uses
 }
@@ -311,7 +313,7 @@ func (f *fetching) convert(q *replica.FetchPartition, r *replica.FetchResult, a 
 	if f.request.Version <= 1 {
 		magic = 0
 	}
-	stored, err := io.ReadAll(io.NewSectionReader(r.Records, 0, int64(r.Records.Len())))
+	stored, err := f.readStored(r.Records)
 	if err != nil {
 		return fmt.Errorf("read records of %s: %w", q, err)
 	}
@@ -320,8 +322,28 @@ func (f *fetching) convert(q *replica.FetchPartition, r *replica.FetchResult, a 
 		return fmt.Errorf("convert records of %s to magic %d: %w", q, magic, err)
 	}
 	r.Release()
+	f.old += len(converted)
 	a.Records.Bytes = converted
 	return nil
+}
+
+// convertMax bounds the bytes of one answer that are converted, which wait in memory until the reader takes them; Apache converts while it sends.
+// The first batch is converted however large it is, and the reader asks again for what is missing.
+const convertMax = 4 << 20
+
+// readStored reads of a partition's records what is to be converted.
+func (f *fetching) readStored(records protocol.FileRange) ([]byte, error) {
+	n := max(0, convertMax-f.old)
+	if f.old == 0 && n < records.Len() {
+		var head [protocol.LogOverhead]byte
+		if _, err := records.ReadAt(head[:], 0); err != nil {
+			return nil, err
+		}
+		n = max(n, len(head)+int(int32(binary.BigEndian.Uint32(head[8:]))))
+	}
+	stored := make([]byte, min(n, records.Len()))
+	_, err := io.ReadFull(io.NewSectionReader(records, 0, int64(records.Len())), stored)
+	return stored, err
 }
 
 // group gathers the answers that the reader is told by topic. As in Apache Kafka only neighbours meet, so that the order

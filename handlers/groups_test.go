@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -508,4 +509,65 @@ func (l *groupLog) AppendVerified(tp protocol.TopicPartition, batch []byte, _ cl
 
 func (l *groupLog) Replay(_ context.Context, _ protocol.TopicPartition, _ int, visit func([]byte) error) error {
 	return visit(l.log)
+}
+
+// openGroups take every member.
+type openGroups struct{ groupCoordinator }
+
+func (openGroups) Join(context.Context, *group.JoinRequest) group.JoinResult {
+	return group.JoinResult{}
+}
+
+// A member's id is made of what it calls itself and a UUID, and none of them is written that is too long for a string. Apache joins the
+// member, and fails to write that.
+func TestJoinGroupWithLongNames(t *testing.T) {
+	const most = 0x7fff - 37
+	name := func(n int) string { return strings.Repeat("n", n) }
+	for _, test := range []struct {
+		client, instance int
+		code             int16
+	}{{most, 0, 0}, {most + 1, 0, kerr.UnknownServerError.Code}, {3 * most, 0, kerr.UnknownServerError.Code},
+		{0, most, 0}, {0, most + 1, kerr.UnknownServerError.Code}} {
+		r, instance := joinGroupRequest(9, "g", ""), name(test.instance)
+		r.InstanceID = &instance
+		answer, _, err := joinGroup(openGroups{}).Begin(t.Context(), &Call{Version: 9, ClientID: name(test.client)}, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := answer.Response.(*kmsg.JoinGroupResponse).ErrorCode; code != test.code {
+			t.Errorf("client id of %d bytes, instance id of %d: code %d, want %d", test.client, test.instance, code, test.code)
+		}
+	}
+}
+
+func TestNameFilter(t *testing.T) {
+	if !newNameFilter(nil).passes("Stable") {
+		t.Error("no names pass all")
+	}
+	f := newNameFilter([]string{"nonsense", "STABLE"})
+	for range 2 {
+		if !f.passes("Stable") || f.passes("Empty") {
+			t.Errorf("passes Stable: %v, Empty: %v", f.passes("Stable"), f.passes("Empty"))
+		}
+		f.names = []string{"Empty"} // which are read once
+	}
+}
+
+// Offsets are committed when they are handled, in Apache too, however long the request was on its way.
+func TestCommitTimestamps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now().UnixMilli()
+		plain := commitRequest(2, "g", "", -1, "t", 0)
+		plain.RetentionTimeMillis = 1000
+		call := slowCall()
+		call.Version = 2
+		if o := requestedOffsets(call, plain)[0]; o.CommitTimestamp != now || o.ExpireTimestamp != now+1000 {
+			t.Errorf("committed at %d, expires at %d, now is %d", o.CommitTimestamp, o.ExpireTimestamp, now)
+		}
+		r := kmsg.NewPtrTxnOffsetCommitRequest()
+		r.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: "t", Partitions: make([]kmsg.TxnOffsetCommitRequestTopicPartition, 1)}}
+		if o := transactionalOffsets(r)[0]; o.CommitTimestamp != now {
+			t.Errorf("committed in a transaction at %d, now is %d", o.CommitTimestamp, now)
+		}
+	})
 }

@@ -3,7 +3,9 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"math"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gokafka/cluster/group"
@@ -19,7 +21,10 @@ import (
 // with, 5 static members, 7 the protocol type and a protocol that can be null, 8 the reason, 9 the leader that need not assign.
 func joinGroup(g groupCoordinator) API {
 	return on(0, 9, func(ctx context.Context, c *Call, req *kmsg.JoinGroupRequest) (*kmsg.JoinGroupResponse, error) {
-		result := g.Join(ctx, joinRequest(c, req))
+		result := group.JoinResult{Err: kerr.UnknownServerError, Generation: -1}
+		if max(len(c.ClientID), len(orEmpty(req.InstanceID))) <= memberNameMax {
+			result = g.Join(ctx, joinRequest(c, req))
+		}
 		resp := req.ResponseKind().(*kmsg.JoinGroupResponse)
 		resp.ErrorCode = protocol.CodeOf(result.Err)
 		resp.Generation, resp.MemberID, resp.LeaderID = result.Generation, result.MemberID, result.Leader
@@ -33,6 +38,10 @@ func joinGroup(g groupCoordinator) API {
 		return resp, nil
 	})
 }
+
+// memberNameMax bounds what a member calls itself: its id has a dash and a UUID after that, and is a string, as is a client id that grew when
+// it was made UTF-8. Apache fails to write longer ones, and says so as here.
+const memberNameMax = math.MaxInt16 - 37
 
 func joinRequest(c *Call, req *kmsg.JoinGroupRequest) *group.JoinRequest {
 	r := &group.JoinRequest{

@@ -24,8 +24,9 @@ func listGroups(g groupCoordinator) API {
 		resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
 		listings, err := g.List(ctx)
 		resp.ErrorCode = protocol.CodeOf(err)
+		states, types := newNameFilter(req.StatesFilter), newNameFilter(req.TypesFilter)
 		for _, l := range listings {
-			if !passes(req.StatesFilter, l.State.String()) || !passes(req.TypesFilter, classicType) {
+			if !states.passes(l.State.String()) || !types.passes(classicType) {
 				continue
 			}
 			listed := kmsg.NewListGroupsResponseGroup()
@@ -37,7 +38,22 @@ func listGroups(g groupCoordinator) API {
 	})
 }
 
-// passes reports whether a filter, if there is one, names the value.
-func passes(filter []string, value string) bool {
-	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
+// nameFilter passes the values that names name, and all without names. What it says of a value it remembers: there are few, and may be millions of
+// names.
+type nameFilter struct {
+	names []string
+	known map[string]bool
+}
+
+func newNameFilter(names []string) *nameFilter {
+	return &nameFilter{names: names, known: map[string]bool{}}
+}
+
+func (f *nameFilter) passes(value string) bool {
+	passes, known := f.known[value]
+	if !known {
+		passes = len(f.names) == 0 || slices.ContainsFunc(f.names, func(n string) bool { return strings.EqualFold(n, value) })
+		f.known[value] = passes
+	}
+	return passes
 }

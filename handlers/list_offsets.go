@@ -42,7 +42,11 @@ func listOffsets(l offsetLister) API {
 	return on(0, 9, func(_ context.Context, _ *Call, r *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
 		resp := r.ResponseKind().(*kmsg.ListOffsetsResponse)
 		resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(r.Topics))
-		twice := namedTwice(r)
+		var twice map[protocol.TopicPartition]bool
+		if r.Version > 0 {
+			twice = namedTwice(r)
+		}
+		named := mentions[protocol.TopicPartition]{}
 		for i := range r.Topics {
 			in, out := &r.Topics[i], &resp.Topics[i]
 			out.Topic = in.Topic
@@ -50,7 +54,7 @@ func listOffsets(l offsetLister) API {
 			for j := range in.Partitions {
 				q := offsetQuery(r, in.Topic, &in.Partitions[j])
 				if r.Version == 0 {
-					listSegments(l, q, int(in.Partitions[j].MaxNumOffsets), &out.Partitions[j])
+					listSegments(l, q, int(in.Partitions[j].MaxNumOffsets), named.add(q.TopicPartition), &out.Partitions[j])
 				} else {
 					listOffset(l, r, q, twice[q.TopicPartition], &out.Partitions[j])
 				}
@@ -101,14 +105,14 @@ func listOffset(l offsetLister, r *kmsg.ListOffsetsRequest, q *replica.OffsetQue
 	out.Timestamp, out.Offset, out.LeaderEpoch = found.Timestamp, found.Offset, found.LeaderEpoch
 }
 
-func listSegments(l offsetLister, q *replica.OffsetQuery, count int, out *kmsg.ListOffsetsResponseTopicPartition) {
+func listSegments(l offsetLister, q *replica.OffsetQuery, count int, err error, out *kmsg.ListOffsetsResponseTopicPartition) {
 	out.Partition = q.Partition
 	if q.Timestamp < replica.EarliestTimestamp {
-		out.ErrorCode = kerr.UnsupportedVersion.Code
-		return
+		err = kerr.UnsupportedVersion
 	}
-	var err error
-	out.OldStyleOffsets, err = l.SegmentOffsets(q, count)
+	if err == nil {
+		out.OldStyleOffsets, err = l.SegmentOffsets(q, count)
+	}
 	out.ErrorCode = protocol.CodeOf(err)
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -33,17 +34,20 @@ func listTransactions(txns txnCoordinator) API {
 	})
 }
 
-// parseStates reads the names of states; none at all choose all states, which is nil.
+// parseStates reads the names of states, each once; none at all choose all states, which is nil.
 func parseStates(names []string) (states []txn.State, unknown []string) {
 	if len(names) > 0 {
 		states = []txn.State{}
 	}
 	for _, name := range names {
-		if s, ok := txn.ParseState(name); ok {
-			states = append(states, s)
-		} else {
+		s, ok := txn.ParseState(name)
+		switch {
+		case !ok:
 			unknown = append(unknown, name)
+		case !slices.Contains(states, s):
+			states = append(states, s)
 		}
 	}
-	return states, unknown
+	slices.Sort(unknown)
+	return states, slices.Compact(unknown)
 }

@@ -11,6 +11,7 @@ import (
 	"gokafka/cluster/admin"
 	"gokafka/cluster/config"
 	"gokafka/cluster/group"
+	"gokafka/cluster/replica"
 	"gokafka/cluster/txn"
 	"gokafka/log"
 	"gokafka/protocol"
@@ -52,6 +53,14 @@ func (chattyReplicas) ActiveProducers(protocol.TopicPartition) ([]log.ProducerSt
 	return make([]log.ProducerState, 1), nil
 }
 
+func (chattyReplicas) ListOffset(*replica.OffsetQuery) (log.TimestampOffset, error) {
+	return log.TimestampOffset{}, nil
+}
+
+func (chattyReplicas) SegmentOffsets(*replica.OffsetQuery, int) ([]int64, error) {
+	return make([]int64, 1), nil
+}
+
 // Case 106: a small request that names one thing over and over does not get all there is to tell of it each time.
 func TestManyMentionsOfOneThing(t *testing.T) {
 	const n = 1000
@@ -63,6 +72,11 @@ func TestManyMentionsOfOneThing(t *testing.T) {
 		offsets.Groups = append(offsets.Groups, kmsg.OffsetFetchRequestGroup{Group: "g"})
 		txns.TransactionalIDs = append(txns.TransactionalIDs, "id")
 		producers.Topics = append(producers.Topics, kmsg.DescribeProducersRequestTopic{Topic: "a", Partitions: []int32{0}})
+	}
+	segmentOffsets, segments := listOffsets(chattyReplicas{}), kmsg.NewPtrListOffsetsRequest()
+	segmentOffsets.Max = 0 // newer ones tell of none
+	for range n {
+		segments.Topics = append(segments.Topics, kmsg.ListOffsetsRequestTopic{Topic: "a", Partitions: make([]kmsg.ListOffsetsRequestTopicPartition, 1)})
 	}
 	type told struct {
 		code int16
@@ -92,6 +106,10 @@ func TestManyMentionsOfOneThing(t *testing.T) {
 		"DescribeProducers": {describeProducers(chattyReplicas{}), producers, func(resp kmsg.Response, i int) told {
 			p := resp.(*kmsg.DescribeProducersResponse).Topics[i].Partitions[0]
 			return told{p.ErrorCode, len(p.ActiveProducers)}
+		}},
+		"ListOffsets": {segmentOffsets, segments, func(resp kmsg.Response, i int) told {
+			p := resp.(*kmsg.ListOffsetsResponse).Topics[i].Partitions[0]
+			return told{p.ErrorCode, len(p.OldStyleOffsets)}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

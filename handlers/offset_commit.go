@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"time"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -54,7 +55,7 @@ func offsetCommit(o offsetCommitter) API {
 }
 
 func requestedOffsets(c *Call, req *kmsg.OffsetCommitRequest) []group.PartitionOffset {
-	now := c.Received.UnixMilli()
+	now := time.Now().UnixMilli()
 	expires := int64(-1)
 	if req.RetentionTimeMillis != -1 && c.Version >= 2 && c.Version <= 4 {
 		expires = now + req.RetentionTimeMillis

@@ -67,7 +67,7 @@ func produce(a appender, v txnVerifier) API {
 		if len(p.acks) == 0 {
 			return p.answer(), nil, nil
 		}
-		p.deadline = c.Received.Add(time.Duration(r.TimeoutMillis) * time.Millisecond)
+		p.deadline = time.Now().Add(millis(r.TimeoutMillis))
 		return Answer{}, p, nil
 	})
 }

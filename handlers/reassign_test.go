@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,13 +17,14 @@ import (
 type fakeController struct {
 	asked   any
 	unclean bool
+	timeout time.Duration
 	errs    map[protocol.TopicPartition]error
 	running map[protocol.TopicPartition]cluster.Assignment
 	err     error
 }
 
-func (f *fakeController) ElectLeaders(_ context.Context, unclean bool, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
-	f.asked, f.unclean = partitions, unclean
+func (f *fakeController) ElectLeaders(_ context.Context, unclean bool, partitions []protocol.TopicPartition, timeout time.Duration) (map[protocol.TopicPartition]error, error) {
+	f.asked, f.unclean, f.timeout = partitions, unclean, timeout
 	return f.errs, f.err
 }
 
@@ -54,10 +56,10 @@ func TestElectLeadersOfAll(t *testing.T) {
 		tp("topic-0", 1): kerr.ElectionNotNeeded, tp("topic-0", 0): nil, tp("b", 2): kerr.PreferredLeaderNotAvailable,
 	}}
 	req := kmsg.NewPtrElectLeadersRequest()
-	req.Version, req.ElectionType = 2, 1
+	req.Version, req.ElectionType, req.TimeoutMillis = 2, 1, 5000
 	resp := call[*kmsg.ElectLeadersResponse](t, electLeaders(bigImage(1, 2), f), req)
-	if asked := f.asked.([]protocol.TopicPartition); len(asked) != 2 || !f.unclean {
-		t.Errorf("asked for %v, unclean %v", asked, f.unclean)
+	if asked := f.asked.([]protocol.TopicPartition); len(asked) != 2 || !f.unclean || f.timeout != 5*time.Second {
+		t.Errorf("asked for %v, unclean %v, until %v", asked, f.unclean, f.timeout)
 	}
 	if len(resp.Topics) != 2 || resp.Topics[0].Topic != "b" || len(resp.Topics[1].Partitions) != 1 || resp.Topics[1].Partitions[0].ErrorCode != 0 {
 		t.Errorf("what needed no election must not be told: %+v", resp.Topics)

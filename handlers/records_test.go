@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -84,12 +86,17 @@ func (b *recordBroker) assign(leader cluster.BrokerID, partition int32, replicas
 
 var testCall = Call{ClientID: "test", Listener: "PLAINTEXT"}
 
+// slowCall is of a request that took a minute to arrive, which is no part of its timeout.
+func slowCall() *Call {
+	call := testCall
+	call.Received = time.Now().Add(-time.Minute)
+	return &call
+}
+
 // produce sends one request and waits for its answer.
 func (b *recordBroker) produce(r *kmsg.ProduceRequest) (*kmsg.ProduceResponse, error) {
 	b.t.Helper()
-	call := testCall
-	call.Received = time.Now()
-	answer, wait, err := produce(b.Manager, &b.transactions).Begin(b.t.Context(), &call, r)
+	answer, wait, err := produce(b.Manager, &b.transactions).Begin(b.t.Context(), slowCall(), r)
 	if err == nil && wait != nil {
 		answer, err = wait.Await(b.t.Context())
 	}
@@ -241,6 +248,35 @@ func TestProduceWaitsForAcks(t *testing.T) {
 		resp, err = b.produce(produceRequest(9, -1, to(1, testBatch(t, protocol.BatchOptions{}, "x"))))
 		if p := resp.Topics[0].Partitions[0]; err != nil || time.Since(begin) != 5*time.Second || p.ErrorCode != kerr.RequestTimedOut.Code || p.BaseOffset != 1 {
 			t.Errorf("without the follower after %v: %+v, %v; the records stay, at their offset", time.Since(begin), p, err)
+		}
+		synctest.Wait()
+	})
+}
+
+func TestDeleteRecordsWaitsForReplicas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newRecordBroker(t)
+		if _, err := b.produce(produceRequest(9, 1, to(1, testBatch(t, protocol.BatchOptions{}, "x")))); err != nil {
+			t.Fatal(err)
+		}
+		fetched := func(start, offset int64) {
+			b.Fetch(t.Context(), &replica.FetchParams{ReplicaID: 2, Bound: log.ToLogEnd, LeaderOnly: true}, []replica.FetchPartition{
+				{TopicPartition: tp("a", 1), Offset: offset, LogStart: start, LeaderEpoch: 5, LastFetchedEpoch: cluster.NoEpoch}}, nil)
+		}
+		fetched(0, 1)
+		r := kmsg.NewPtrDeleteRecordsRequest()
+		r.TimeoutMillis = 5000
+		r.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "a", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 1, Offset: 1}}}}
+		go func() {
+			time.Sleep(time.Second)
+			fetched(1, 1)
+		}()
+		answer, _, err := deleteRecords(b.Manager).Begin(t.Context(), slowCall(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := answer.Response.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != 1 {
+			t.Errorf("%+v", p)
 		}
 		synctest.Wait()
 	})
@@ -597,6 +633,96 @@ func TestDownConvertFillsUpToThePromisedSize(t *testing.T) {
 	large := pad(nil, 300<<10)
 	if len(large) != 300<<10 {
 		t.Errorf("padded to %d", len(large))
+	}
+}
+
+func TestDownConvertKeepsWhatItGives(t *testing.T) {
+	small := testBatch(t, protocol.BatchOptions{}, "x")
+	many := testBatch(t, protocol.BatchOptions{BaseOffset: 1}, make([]string, 10_000)...) // which are larger as messages of old
+	out, err := downConvert(append(small, many...), 1, 0)
+	if err != nil || len(out) != len(small)+len(many) || cap(out) > 2*len(out) {
+		t.Errorf("%d bytes in %d, %v; want %d", len(out), cap(out), err, len(small)+len(many))
+	}
+}
+
+// A reader of old gets a few batches at a time, and all of them in the end.
+func TestFetchConvertsInParts(t *testing.T) {
+	b := newRecordBroker(t)
+	b.assign(1, 3, 1)
+	const batches = 6
+	value := string(make([]byte, 1_000_000))
+	for range batches {
+		if _, err := b.produce(produceRequest(9, 1, to(0, testBatch(t, protocol.BatchOptions{}, value)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.produce(produceRequest(9, 1, to(3, testBatch(t, protocol.BatchOptions{}, "x")))); err != nil {
+		t.Fatal(err)
+	}
+	for version := int16(0); version <= 3; version++ {
+		api := fetch(b.Manager, FetchOptions{BytesMax: 55 << 20, SessionSlots: 10})
+		r := b.fetchRequest(version, 0, 3)
+		r.MaxBytes = 55 << 20
+		partitions := r.Topics[0].Partitions
+		for i := range partitions {
+			partitions[i].PartitionMaxBytes = 55 << 20
+		}
+		answers := 0
+		for ; partitions[0].FetchOffset < batches || partitions[1].FetchOffset < 1; answers++ {
+			if answers == batches {
+				t.Fatalf("v%d: at offsets %d and %d after %d answers", version, partitions[0].FetchOffset, partitions[1].FetchOffset, answers)
+			}
+			size := 0
+			for i, p := range b.fetch(api, r).Topics[0].Partitions {
+				size += len(p.RecordBatches)
+				for batch, err := range protocol.Batches(p.RecordBatches) {
+					if err != nil {
+						break // the padding
+					}
+					partitions[i].FetchOffset = batch.NextOffset()
+				}
+			}
+			if size > convertMax {
+				t.Errorf("v%d: %d bytes in one answer", version, size)
+			}
+		}
+		if answers != 2 {
+			t.Errorf("v%d: %d answers", version, answers)
+		}
+	}
+}
+
+// memRange is a range of no file.
+type memRange []byte
+
+func (r memRange) Len() int                { return len(r) }
+func (r memRange) File() (*os.File, int64) { return nil, 0 }
+func (r memRange) Current() bool           { return true }
+func (r memRange) Release()                {}
+
+func (r memRange) ReadAt(p []byte, offset int64) (int, error) {
+	return bytes.NewReader(r).ReadAt(p, offset)
+}
+
+func TestReadStored(t *testing.T) {
+	large := testBatch(t, protocol.BatchOptions{}, string(make([]byte, convertMax)))
+	for _, test := range []struct {
+		name   string
+		stored memRange
+		old    int
+		size   int
+	}{
+		{"a large batch comes first", append(large, large...), 0, len(large)},
+		{"a large batch that is cut", large[:len(large)-1], 0, len(large) - 1},
+		{"a large batch behind others", large, 100, convertMax - 100},
+		{"a batch behind a large one", large, len(large), 0},
+		{"no batch", make([]byte, 5), 0, 5},
+		{"of no size that can be", make([]byte, convertMax+5), 0, convertMax},
+	} {
+		f := fetching{old: test.old}
+		if stored, err := f.readStored(test.stored); err != nil || len(stored) != test.size {
+			t.Errorf("%s: %d bytes, %v; want %d", test.name, len(stored), err, test.size)
+		}
 	}
 }
 

@@ -204,6 +204,7 @@ func TestListTransactions(t *testing.T) {
 		unknown string
 	}{
 		{nil, nil, 1, "[]"}, {[]string{"Ongoing", "Dead"}, nil, 1, "[]"}, {[]string{"Ongoing", "ongoing"}, nil, 1, "[ongoing]"},
+		{[]string{"b", "Ongoing", "a", "b", "Ongoing"}, nil, 1, "[a b]"},
 		{[]string{"Gone"}, nil, 0, "[Gone]"}, {[]string{"Gone"}, kerr.CoordinatorLoadInProgress, 0, "[]"},
 	} {
 		r := &kmsg.ListTransactionsRequest{Version: 1, StateFilters: test.states, DurationFilterMillis: -1}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,7 +21,7 @@ import (
 // generation, static instance (KIP-447); 4 TRANSACTION_ABORTABLE (KIP-890).
 func txnOffsetCommit(groups groupCoordinator, image clusterImage) API {
 	return on(0, 4, func(ctx context.Context, c *Call, req *kmsg.TxnOffsetCommitRequest) (*kmsg.TxnOffsetCommitResponse, error) {
-		offsets := transactionalOffsets(c, req)
+		offsets := transactionalOffsets(req)
 		errs := make([]error, len(offsets))
 		if known := existing(image.Metadata(), offsets, errs); len(known) > 0 {
 			commitKnown(ctx, groups, transactionalCommit(req), offsets, known, errs)
@@ -57,14 +58,15 @@ func transactionalCommit(req *kmsg.TxnOffsetCommitRequest) *group.CommitRequest 
 	return r
 }
 
-func transactionalOffsets(c *Call, req *kmsg.TxnOffsetCommitRequest) []group.PartitionOffset {
+func transactionalOffsets(req *kmsg.TxnOffsetCommitRequest) []group.PartitionOffset {
+	now := time.Now().UnixMilli()
 	var offsets []group.PartitionOffset
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
 			offsets = append(offsets, group.PartitionOffset{
 				TopicPartition: protocol.TopicPartition{Topic: t.Topic, Partition: p.Partition},
 				CommittedOffset: group.CommittedOffset{Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: orEmpty(p.Metadata),
-					CommitTimestamp: c.Received.UnixMilli(), ExpireTimestamp: -1},
+					CommitTimestamp: now, ExpireTimestamp: -1},
 			})
 		}
 	}

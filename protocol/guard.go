@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"math"
 	"unicode/utf8"
 )
 
@@ -87,6 +88,11 @@ func (w *walker) skip(n int) error {
 	return nil
 }
 
+// stringMax is the largest string in bytes: what the old form can announce, and Apache's readers allow in the compact one.
+const stringMax = math.MaxInt16
+
+var errLongString = fmt.Errorf("string of more than %d bytes", stringMax)
+
 // text is a string: kmsg copies it.
 func (w *walker) text(nullable, flexible bool) error {
 	var n int
@@ -99,8 +105,11 @@ func (w *walker) text(nullable, flexible bool) error {
 	if err != nil {
 		return err
 	}
-	if n < 0 {
+	switch {
+	case n < 0:
 		return w.null(nullable)
+	case n > stringMax:
+		return errLongString
 	}
 	w.left -= allocated(n)
 	if nullable {

@@ -20,31 +20,44 @@ func DecodeRequest(req kmsg.Request, version int16, body []byte) error {
 		return fmt.Errorf("decode request, key %d version %d: %w", req.Key(), version, err)
 	}
 	if !validUTF8 {
-		mendStrings(reflect.ValueOf(req).Elem())
+		if err := mendStrings(reflect.ValueOf(req).Elem()); err != nil {
+			return fmt.Errorf("decode request, key %d version %d: %w", req.Key(), version, err)
+		}
 	}
 	return nil
 }
 
-// mendStrings makes every string in a request valid. No client that works sends others, so it may take its time.
-func mendStrings(v reflect.Value) {
+// mendStrings makes every string in a request valid. No client that works sends others, so it may take its time. One of them that would be
+// too long then is refused: Apache fails when it comes to write it.
+func mendStrings(v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(Text([]byte(v.String())))
+		s := Text([]byte(v.String()))
+		if len(s) > stringMax {
+			return errLongString
+		}
+		v.SetString(s)
 	case reflect.Pointer:
 		if !v.IsNil() {
-			mendStrings(v.Elem())
+			return mendStrings(v.Elem())
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			mendStrings(v.Index(i))
+			if err := mendStrings(v.Index(i)); err != nil {
+				return err
+			}
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if v.Field(i).CanSet() {
-				mendStrings(v.Field(i))
+			if !v.Field(i).CanSet() {
+				continue
+			}
+			if err := mendStrings(v.Field(i)); err != nil {
+				return err
 			}
 		}
 	}
+	return nil
 }
 
 // AppendResponse appends a whole response frame.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -49,6 +50,48 @@ func TestStringsAreMadeValid(t *testing.T) {
 	}
 	if a, b := *req.Topics[0].Topic, *req.Topics[1].Topic; a != "\uFFFD\uFFFD" || b != "ok" {
 		t.Errorf("topics %q and %q", a, b)
+	}
+}
+
+// Apache's generated readers throw at strings that no field of the old form can hold, and a compact one can announce. Bytes may be longer.
+func TestStringsHaveTheirLength(t *testing.T) {
+	commit := func(group int) []byte {
+		r := kmsg.NewPtrOffsetCommitRequest()
+		r.Version, r.Group = 8, strings.Repeat("g", group)
+		return r.AppendTo(nil)
+	}
+	sync := func(assignment int) []byte {
+		r := kmsg.NewPtrSyncGroupRequest()
+		r.Version, r.GroupAssignment = 5, []kmsg.SyncGroupRequestGroupAssignment{{MemberAssignment: make([]byte, assignment)}}
+		return r.AppendTo(nil)
+	}
+	join := func(instance int) []byte {
+		r := kmsg.NewPtrJoinGroupRequest()
+		id := strings.Repeat("i", instance)
+		r.Version, r.InstanceID = 9, &id
+		return r.AppendTo(nil)
+	}
+	metadata := func(invalid int) []byte {
+		b := appendInt32(nil, 1)
+		return append(appendInt16(b, int16(invalid)), strings.Repeat("\xff", invalid)...)
+	}
+	for _, test := range []struct {
+		name    string
+		request kmsg.Request
+		version int16
+		body    []byte
+		ok      bool
+	}{
+		{"the longest", new(kmsg.OffsetCommitRequest), 8, commit(0x7fff), true},
+		{"one more", new(kmsg.OffsetCommitRequest), 8, commit(0x8000), false},
+		{"one that may be null", new(kmsg.JoinGroupRequest), 9, join(0x8000), false},
+		{"bytes", new(kmsg.SyncGroupRequest), 5, sync(0x8000), true},
+		{"the longest that is not UTF-8", new(kmsg.MetadataRequest), 1, metadata(0x7fff / 3), true},
+		{"too long once it is", new(kmsg.MetadataRequest), 1, metadata(0x7fff/3 + 1), false},
+	} {
+		if err := DecodeRequest(test.request, test.version, test.body); (err == nil) != test.ok {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 

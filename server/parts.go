@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -114,26 +115,29 @@ type control struct {
 }
 
 // ElectLeaders elects, and waits until this broker has heard of the new leaders, so that whoever asked finds them in its metadata, or those that
-// have taken over from them since, for whom Apache would wait in vain.
-func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition) (map[protocol.TopicPartition]error, error) {
+// have taken over from them since, for whom Apache would wait in vain. As there, the timeout is of that wait, and not of the election.
+func (c control) ElectLeaders(ctx context.Context, unclean bool, partitions []protocol.TopicPartition, timeout time.Duration) (map[protocol.TopicPartition]error, error) {
+	deadline := time.Now().Add(timeout)
 	results, err := c.Controller.ElectLeaders(ctx, partitions, unclean)
 	if err != nil {
 		return nil, err
 	}
+	return c.awaitElected(ctx, deadline, results), nil
+}
+
+// awaitElected returns what became of elections. Those that this broker has not heard of by the deadline have timed out.
+func (c control) awaitElected(ctx context.Context, deadline time.Time, results map[protocol.TopicPartition]controller.ElectionResult) map[protocol.TopicPartition]error {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := c.image.AwaitMetadata(ctx, func(m *cluster.Metadata) bool { return shows(m, results) })
 	errs := make(map[protocol.TopicPartition]error, len(results))
 	for tp, r := range results {
 		errs[tp] = r.Err
-	}
-	err = c.image.AwaitMetadata(ctx, func(m *cluster.Metadata) bool { return shows(m, results) })
-	if err == nil {
-		return errs, nil
-	}
-	for tp, r := range results {
-		if !hasHeard(c.image.Metadata(), tp, &r) {
+		if err != nil && !hasHeard(c.image.Metadata(), tp, &r) {
 			errs[tp] = kerr.RequestTimedOut
 		}
 	}
-	return errs, nil
+	return errs
 }
 
 func shows(m *cluster.Metadata, elected map[protocol.TopicPartition]controller.ElectionResult) bool {

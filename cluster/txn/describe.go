@@ -40,7 +40,7 @@ func (c *Coordinator) Describe(ctx context.Context, id string) (Description, err
 
 // Filter chooses transactional ids.
 type Filter struct {
-	ProducerIDs    []int64 // empty for all
+	ProducerIDs    []int64 // empty for all; List sorts them
 	States         []State // nil for all
 	DurationMillis int64   // ids whose transaction began longer ago; negative for all
 }
@@ -58,6 +58,7 @@ func (c *Coordinator) List(ctx context.Context, f *Filter) ([]Listing, error) {
 	if c.ctx.Err() != nil {
 		return nil, kerr.CoordinatorNotAvailable
 	}
+	slices.Sort(f.ProducerIDs) // there may be millions, and each id that a shard has is looked for
 	var all []Listing
 	for _, s := range c.all() {
 		var some []Listing
@@ -80,10 +81,12 @@ func (c *Coordinator) List(ctx context.Context, f *Filter) ([]Listing, error) {
 }
 
 func (f *Filter) chooses(t *Transaction, now time.Time) bool {
-	switch {
-	case len(f.ProducerIDs) > 0 && !slices.Contains(f.ProducerIDs, t.ID):
-		return false
-	case f.States != nil && !slices.Contains(f.States, t.state):
+	if len(f.ProducerIDs) > 0 {
+		if _, ok := slices.BinarySearch(f.ProducerIDs, t.ID); !ok {
+			return false
+		}
+	}
+	if f.States != nil && !slices.Contains(f.States, t.state) {
 		return false
 	}
 	return f.DurationMillis < 0 || now.UnixMilli()-t.startedAt > f.DurationMillis
