@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -50,6 +51,8 @@ type Broker struct {
 	undo   []func(context.Context) error // what Shutdown does, last first
 	ctx    context.Context               // of what nobody waits for; ends once everything is handed over
 	cancel context.CancelFunc
+
+	telling sync.WaitGroup // what the store is told until it hears
 }
 
 // NewBroker returns a broker that does nothing yet.
@@ -114,6 +117,10 @@ func (b *Broker) openStore(ctx context.Context) error {
 		return err
 	}
 	b.store = metastore.New(tree)
+	b.thenClose(func() {
+		b.cancel() // a start that failed has not come to it
+		b.telling.Wait()
+	})
 	if err := b.store.CreatePersistentPaths(ctx); err != nil {
 		return err
 	}
@@ -286,11 +293,20 @@ func (b *Broker) partitionsOf(ctx context.Context, topic string, planned int) (i
 	return int32(len(t.Partitions)), nil
 }
 
-// topicConfig is a topic's settings for a log that is being made. Settings that cannot be read are logged, and the broker's count.
+// topicConfig is a topic's settings for a log that is being made. Settings that are wrong are logged, and the broker's count. A store that
+// fails is asked until it answers: the log would keep the broker's, and perhaps delete what the topic is to keep.
 func (b *Broker) topicConfig(topic string) *log.Config {
-	values, err := b.admin.TopicValues(b.ctx, []string{topic})
-	if err != nil || values[0] == nil {
-		b.logger.Error().Err(err).Str("topic", topic).Msg("settings of a topic are wrong, the broker's count instead")
+	var values []*config.Values
+	b.untilDone("settings of a topic cannot be read, trying again", func(ctx context.Context) (err error) {
+		if values, err = b.admin.TopicValues(ctx, []string{topic}); values == nil {
+			return err
+		}
+		if err != nil {
+			b.logger.Error().Err(err).Str("topic", topic).Msg("settings of a topic are wrong, the broker's count instead")
+		}
+		return nil
+	})
+	if values == nil || values[0] == nil {
 		return nil
 	}
 	throttleTopic(b.throttles, b.id(), topic, values[0])

@@ -178,12 +178,34 @@ func knowsAll(m *cluster.Metadata, topics []string) bool {
 	return true
 }
 
-// announceFailure tells the controller that a log directory failed, so that it elects other leaders for what was in it.
+// announceFailure tells the controller that a log directory failed, so that it elects other leaders for what was in it. Nobody waits for it,
+// and it does not give up: nobody else would tell. Apache tries again as long as there is no connection.
 func (b *Broker) announceFailure() {
-	ctx, cancel := context.WithTimeout(context.Background(), farewellPatience)
-	defer cancel()
-	if err := b.store.AnnounceLogDirFailure(ctx, b.id()); err != nil {
-		b.logger.Error().Err(err).Msg("the controller was not told of the failed log directory")
+	b.telling.Go(func() {
+		b.untilDone("the controller was not told of a failed log directory, trying again", func(ctx context.Context) error {
+			return b.store.AnnounceLogDirFailure(ctx, b.id())
+		})
+	})
+}
+
+// storeInterval is the pause before a store that failed is asked again.
+const storeInterval = 200 * time.Millisecond
+
+// untilDone asks something of the store until the store does not fail, or the broker stops.
+func (b *Broker) untilDone(complaint string, ask func(context.Context) error) {
+	for failures := 0; ; failures++ {
+		err := ask(b.ctx)
+		if err == nil || b.ctx.Err() != nil {
+			return
+		}
+		if failures == 0 {
+			b.logger.Error().Err(err).Msg(complaint)
+		}
+		select {
+		case <-time.After(storeInterval):
+		case <-b.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -205,7 +227,7 @@ func (b *Broker) handOver(ctx context.Context) error {
 	b.replicas.Retire()
 	v := b.config.Current()
 	tries, backoff := v.Int("controlled.shutdown.max.retries"), v.Millis("controlled.shutdown.retry.backoff.ms")
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(tries)*backoff)
+	ctx, cancel := context.WithTimeout(ctx, times(tries, backoff))
 	defer cancel()
 	for tries > 0 && ctx.Err() == nil {
 		left, err := b.chief.ControlledShutdown(ctx)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -57,7 +58,7 @@ func groupSettings(v *config.Values, logger zerolog.Logger) group.Settings {
 	s.SizeMax = v.Int("group.max.size")
 	s.InitialRebalanceDelay = v.Millis("group.initial.rebalance.delay.ms")
 	s.OffsetMetadataMax = v.Int("offset.metadata.max.bytes")
-	s.OffsetsRetention = time.Duration(v.Int("offsets.retention.minutes")) * time.Minute
+	s.OffsetsRetention = v.Minutes("offsets.retention.minutes")
 	s.RetentionCheckInterval = v.Millis("offsets.retention.check.interval.ms")
 	s.CommitTimeout = v.Millis("offsets.commit.timeout.ms")
 	s.LoadBytes = v.Int("offsets.load.buffer.size")
@@ -82,10 +83,18 @@ func controllerConfig(v *config.Values) controller.Config {
 	return controller.Config{
 		DeleteTopicEnable:                  v.Bool("delete.topic.enable"),
 		AutoLeaderRebalanceEnable:          v.Bool("auto.leader.rebalance.enable"),
-		LeaderImbalanceCheckInterval:       time.Duration(v.Int64("leader.imbalance.check.interval.seconds")) * time.Second,
+		LeaderImbalanceCheckInterval:       v.Seconds("leader.imbalance.check.interval.seconds"),
 		LeaderImbalancePerBrokerPercentage: v.Int("leader.imbalance.per.broker.percentage"),
 		UncleanLeaderElectionEnable:        v.Bool("unclean.leader.election.enable"),
 	}
+}
+
+// times is how long n pauses take; what exceeds a Duration is its maximum.
+func times(n int, pause time.Duration) time.Duration {
+	if n > 0 && pause > math.MaxInt64/time.Duration(n) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * pause
 }
 
 func listeners(v *config.Values, n *config.Network) []Listener {
@@ -119,6 +128,8 @@ func protectedListener(n *config.Network) string {
 	return ""
 }
 
+// connectionLimits gives each listener limits of its own, which are the broker's where it has none: as in Apache, the protected
+// listener is held to those by itself, though its connections never wait for places that others take.
 func connectionLimits(v *config.Values, n *config.Network) (Limits, error) {
 	overrides, err := perIPOverrides(v.String("max.connections.per.ip.overrides"))
 	if err != nil {
@@ -137,9 +148,7 @@ func connectionLimits(v *config.Values, n *config.Network) (Limits, error) {
 		if err != nil {
 			return Limits{}, err
 		}
-		if own.Int("max.connections") != l.ConnectionsMax || own.Int("max.connection.creation.rate") != l.ConnectionRateMax {
-			l.Listeners[e.Listener] = ListenerLimits{ConnectionsMax: own.Int("max.connections"), ConnectionRateMax: own.Int("max.connection.creation.rate")}
-		}
+		l.Listeners[e.Listener] = ListenerLimits{ConnectionsMax: own.Int("max.connections"), ConnectionRateMax: own.Int("max.connection.creation.rate")}
 	}
 	return l, nil
 }

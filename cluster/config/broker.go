@@ -51,13 +51,7 @@ func (b *Broker) SetID(id int32) { b.id.Store(id) }
 func (b *Broker) Standalone() bool { return b.Current().String("zookeeper.connect") == "" }
 
 // LogDirs are the directories of the logs.
-func (b *Broker) LogDirs() []string {
-	v := b.Current()
-	if dirs := splitList(trim(v.String("log.dirs"))); len(dirs) > 0 {
-		return dirs
-	}
-	return splitList(v.String("log.dir"))
-}
+func (b *Broker) LogDirs() []string { return b.Current().logDirs() }
 
 // Network is the listener settings in effect now.
 func (b *Broker) Network() *Network {
@@ -88,7 +82,7 @@ func (b *Broker) parse(dynamicDefault, dynamicBroker map[string]string) (*Values
 	return v, v.crossCheck()
 }
 
-// override lays one layer over another. A setting drives out what says the same in another unit, even if that would come first.
+// override lays a dynamic layer over another. A setting drives out what says the same in another unit, even if that would come first.
 func override(props, over map[string]string) {
 	for name, value := range over {
 		for _, s := range brokerSynonyms(name, false) {
@@ -96,6 +90,17 @@ func override(props, over map[string]string) {
 		}
 		props[name] = value
 	}
+}
+
+// layStatic lays one static layer over another. A setting drives out what earlier layers say in another unit, as in override; but
+// log.flush.interval.ms leaves log.flush.scheduler.interval.ms alone, and within the layer the finest unit counts, as in one file.
+func layStatic(props, over map[string]string) {
+	for name := range over {
+		for _, s := range units(name) {
+			delete(props, s)
+		}
+	}
+	maps.Copy(props, over)
 }
 
 // pairIDs makes broker.id and node.id one.

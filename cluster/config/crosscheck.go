@@ -84,7 +84,7 @@ func (v *Values) checkLog() error {
 	case format == "":
 		return fmt.Errorf("log.message.format.version %s is no version", v.String("log.message.format.version"))
 	}
-	return require(v.String("log.dirs") != "" || v.String("log.dir") != "", "At least one log directory must be defined via log.dirs or log.dir.")
+	return require(len(v.logDirs()) > 0, "At least one log directory must be defined via log.dirs or log.dir.")
 }
 
 func (v *Values) checkReplica() error {
@@ -120,18 +120,18 @@ var hostPattern = regexp.MustCompile(`^([0-9a-zA-Z\-%._]*|\[?[0-9a-fA-F:.]*\]?)$
 func (v *Values) ConnectionsPerIP() (map[string]int, error) {
 	const name = "max.connections.per.ip.overrides"
 	limits := map[string]int{}
-	for _, entry := range splitList(v.String(name)) {
-		i := strings.LastIndexByte(entry, ':')
-		if i < 0 {
-			return nil, fmt.Errorf("Error parsing configuration property '%s': no count in %q", name, entry)
-		}
-		host := strings.Trim(entry[:i], "[]")
+	entries, err := v.pairs(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		host := strings.Trim(e.name, "[]")
 		if _, err := netip.ParseAddr(host); err != nil && !hostPattern.MatchString(host) {
 			return nil, fmt.Errorf("%s contains invalid addresses : %s", name, host)
 		}
-		n, err := strconv.Atoi(strings.TrimSpace(entry[i+1:]))
+		n, err := strconv.Atoi(e.value)
 		if err != nil {
-			return nil, fmt.Errorf("Error parsing configuration property '%s': %q is no number", name, entry[i+1:])
+			return nil, fmt.Errorf("Error parsing configuration property '%s': %q is no number", name, e.value)
 		}
 		limits[host] = n
 	}

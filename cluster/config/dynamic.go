@@ -103,6 +103,12 @@ func checkTypes(props map[string]string) error {
 
 // checkChange says why the running broker cannot go from the old values to the new ones.
 func checkChange(old, next *Values) error {
+	if err := checkListenerLimits(old, next); err != nil {
+		return err
+	}
+	if err := checkCleaner(old, next); err != nil {
+		return err
+	}
 	for _, name := range threadPools {
 		if err := checkPool(name, old.Int(name), next.Int(name)); err != nil {
 			return err
@@ -112,6 +118,56 @@ func checkChange(old, next *Values) error {
 		return err
 	}
 	return checkListeners(old, next)
+}
+
+// checkListenerLimits refuses limits that would let nobody in to a listener any more. As in Apache the broker's are looked at
+// only as those of listeners that have none of their own.
+func checkListenerLimits(old, next *Values) error {
+	const connections, rate, threads = "max.connections", "max.connection.creation.rate", "num.network.threads"
+	n, err := old.ParseNetwork()
+	if err != nil {
+		return err
+	}
+	for _, e := range n.Listeners {
+		before, err := old.ForListener(e.Listener)
+		if err != nil {
+			return err
+		}
+		after, err := next.ForListener(e.Listener)
+		if err != nil {
+			return err
+		}
+		changed := before.Int(connections) != after.Int(connections) || before.Int(rate) != after.Int(rate)
+		for _, name := range []string{connections, rate} {
+			if limit := after.Int(name); changed && limit <= 0 {
+				return fmt.Errorf("Invalid %s %d", name, limit)
+			}
+		}
+		if e.Listener == n.ControlPlane {
+			continue // has one thread, whatever the setting says
+		}
+		if err := checkPool(threads, before.Int(threads), after.Int(threads)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkCleaner is checkPool for the threads of the log cleaner, if there is one, with Apache's other texts.
+func checkCleaner(old, next *Values) error {
+	const name = "log.cleaner.threads"
+	threads, before := next.Int(name), old.Int(name)
+	switch {
+	case threads == before || !old.Bool("log.cleaner.enable"):
+		return nil
+	case threads < 1:
+		return errors.New("Log cleaner threads should be at least 1")
+	case threads < before/2:
+		return fmt.Errorf("Log cleaner threads cannot be reduced to less than half the current value %d", before)
+	case threads > before*2:
+		return fmt.Errorf("Log cleaner threads cannot be increased to more than double the current value %d", before)
+	}
+	return nil
 }
 
 func checkPool(name string, old, next int) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLayers(t *testing.T) {
@@ -159,8 +160,68 @@ func TestValuesPanicOnWrongNames(t *testing.T) {
 	b.Current().Int("no.such")
 }
 
-func TestMillis(t *testing.T) {
-	if millis(math.MaxInt64) != math.MaxInt64 || millis(5).Milliseconds() != 5 {
-		t.Error("milliseconds beyond a duration must be its maximum")
+func TestDurations(t *testing.T) {
+	for _, c := range []struct {
+		n          int64
+		unit, want time.Duration
+	}{
+		{5, time.Millisecond, 5 * time.Millisecond},
+		{-1, time.Second, -time.Second},
+		{math.MaxInt32, time.Minute, math.MaxInt64},
+		{math.MaxInt64, time.Millisecond, math.MaxInt64},
+		{-math.MaxInt64, time.Millisecond, math.MinInt64},
+	} {
+		if got := duration(c.n, c.unit); got != c.want {
+			t.Errorf("%d times %v is %v, want %v", c.n, c.unit, got, c.want)
+		}
+	}
+}
+
+// What would lock everybody out, or changes a number of threads too much, is refused with Apache's texts.
+func TestChangesThatAreRefused(t *testing.T) {
+	b, err := Load(Sources{File: map[string]string{
+		"listeners": "A://:1,B://:2,CTL://:3", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT,CTL:PLAINTEXT",
+		"inter.broker.listener.name": "A", "control.plane.listener.name": "CTL",
+		"log.cleaner.threads": "4", "num.io.threads": "4", "num.network.threads": "4",
+		"listener.name.a.max.connections": "5", "listener.name.ctl.max.connections": "5",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ setting, value, want string }{
+		{"max.connections", "0", "Invalid max.connections 0"},
+		{"max.connections", "1", ""},
+		{"max.connection.creation.rate", "0", "Invalid max.connection.creation.rate 0"},
+		{"listener.name.b.max.connections", "0", "Invalid max.connections 0"},
+		{"listener.name.ctl.max.connection.creation.rate", "0", "Invalid max.connection.creation.rate 0"},
+		{"listener.name.gone.max.connections", "0", ""},
+		{"log.cleaner.threads", "0", "Log cleaner threads should be at least 1"},
+		{"log.cleaner.threads", "1", "Log cleaner threads cannot be reduced to less than half the current value 4"},
+		{"log.cleaner.threads", "9", "Log cleaner threads cannot be increased to more than double the current value 4"},
+		{"log.cleaner.threads", "8", ""},
+		{"num.io.threads", "1", "Dynamic thread count update validation failed for num.io.threads=1, value should be at least half the current value 4"},
+		{"num.network.threads", "9", "Dynamic thread count update validation failed for num.network.threads=9, value should not be greater than double the current value 4"},
+		{"num.network.threads", "8", ""},
+		{"listener.name.b.num.network.threads", "1", "Dynamic thread count update validation failed for num.network.threads=1, value should be at least half the current value 4"},
+		{"listener.name.ctl.num.network.threads", "1", ""},
+	} {
+		err := b.Validate(map[string]string{c.setting: c.value}, false)
+		want := "Invalid value org.apache.kafka.common.config.ConfigException: " + c.want + " for configuration Invalid dynamic configuration"
+		if c.want == "" && err != nil || c.want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%s=%s: %v, want %q", c.setting, c.value, err, c.want)
+		}
+	}
+	if err := b.Validate(map[string]string{"max.connections": "0", "listener.name.b.max.connections": "5"}, false); err != nil {
+		t.Errorf("no listener has the broker's limit for its own: %v", err)
+	}
+}
+
+func TestNoThreadsOfACleanerThatIsOff(t *testing.T) {
+	b, err := Load(Sources{File: map[string]string{"log.cleaner.enable": "false"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Validate(map[string]string{"log.cleaner.threads": "9"}, false); err != nil {
+		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // reads finds a setting that is read from Values.
-var reads = regexp.MustCompile(`\.(?:Bool|Int|Int64|Float64|String|List|Millis)\("([a-zA-Z0-9.]+)"\)`)
+var reads = regexp.MustCompile(`\.(?:Bool|Int|Int64|Float64|String|List|Millis|Seconds|Minutes)\("([a-zA-Z0-9.]+)"\)`)
 
 // onlyTables are files that name settings without acting on them.
 var onlyTables = []string{"broker_keys.go", "own_keys.go", "topic_keys.go", "crosscheck.go", "dynamic.go", "key.go"}

@@ -109,13 +109,20 @@ var unitSynonyms = [][]string{
 	{"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
 }
 
+// units is the setting among those that say the same in other units; nil when there are none.
+func units(name string) []string {
+	i := slices.IndexFunc(unitSynonyms, func(group []string) bool { return slices.Contains(group, name) })
+	if i < 0 {
+		return nil
+	}
+	return unitSynonyms[i]
+}
+
 // brokerSynonyms lists the names under which a broker setting may have been given, most specific first. With listeners, a
 // setting with a listener's prefix falls back to the one without.
 func brokerSynonyms(name string, listeners bool) []string {
-	for _, group := range unitSynonyms {
-		if slices.Contains(group, name) {
-			return group
-		}
+	if group := units(name); group != nil {
+		return group
 	}
 	if name == "log.flush.interval.ms" {
 		return []string{name, "log.flush.scheduler.interval.ms"}

@@ -99,16 +99,14 @@ func (v *Values) dropControllerListeners(n *Network) {
 func (v *Values) protocolMap() (map[string]cluster.SecurityProtocol, error) {
 	const name = "listener.security.protocol.map"
 	protocols := map[string]cluster.SecurityProtocol{}
-	for _, entry := range splitList(v.String(name)) {
-		i := strings.LastIndexByte(entry, ':')
-		if i < 0 {
-			return nil, fmt.Errorf("Error parsing configuration property '%s': no protocol in %q", name, entry)
-		}
-		p, err := securityProtocol(strings.TrimSpace(entry[i+1:]), name)
-		if err != nil {
+	entries, err := v.pairs(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if protocols[strings.ToUpper(e.name)], err = securityProtocol(e.value, name); err != nil {
 			return nil, err
 		}
-		protocols[strings.ToUpper(strings.TrimSpace(entry[:i]))] = p
 	}
 	for _, listener := range splitList(v.String("controller.listener.names")) {
 		if _, ok := protocols[strings.ToUpper(listener)]; !ok && !v.Given(name) {
@@ -147,7 +145,7 @@ var endpointPattern = regexp.MustCompile(`^(.*)://\[?([0-9a-zA-Z\-%._:]*)\]?:(-?
 // parseEndpoints reads a list of NAME://host:port.
 func parseEndpoints(list string, protocols map[string]cluster.SecurityProtocol, distinctPorts bool) ([]cluster.Endpoint, error) {
 	var endpoints []cluster.Endpoint
-	for _, entry := range splitList(trim(list)) {
+	for _, entry := range csvList(list) {
 		e, err := parseEndpoint(entry, protocols)
 		if err != nil {
 			return nil, fmt.Errorf("Error creating broker listeners from '%s': %w", list, err)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -78,6 +79,31 @@ func TestListenerErrorsAreApaches(t *testing.T) {
 		if _, err := network(t, strings.Split(c.settings, ";")...); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.settings, err, c.want)
 		}
+	}
+}
+
+// Apache's Csv.parseCsvList leaves empty entries out, its Csv.parseCsvMap only those at the end.
+func TestEmptyEntriesOfLists(t *testing.T) {
+	v, err := parseValues(brokers, nil, map[string]string{
+		"listeners": ",A://h:1,, B://h:2 ,", "advertised.listeners": ",A://h:1,", "inter.broker.listener.name": "A",
+		"listener.security.protocol.map": "A:PLAINTEXT , B:SSL, ,", "max.connections.per.ip.overrides": "h : 7,[::1]:8,",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := v.ParseNetwork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(n.Listeners) != 2 || n.Listeners[1].Listener != "B" || n.Listeners[1].Protocol != cluster.SSL || len(n.Advertised) != 1 {
+		t.Errorf("%+v", n)
+	}
+	limits, err := v.ConnectionsPerIP()
+	if err != nil || !maps.Equal(limits, map[string]int{"h": 7, "::1": 8}) {
+		t.Errorf("%v, %v", limits, err)
+	}
+	if _, err := network(t, "listener.security.protocol.map=,PLAINTEXT:PLAINTEXT"); err == nil {
+		t.Error("an empty entry before others was accepted")
 	}
 }
 

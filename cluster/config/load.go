@@ -53,23 +53,33 @@ func Load(s Sources) (*Broker, error) {
 			static[name] = value
 		}
 	}
-	override(static, fromEnv)
+	layStatic(static, fromEnv)
 	warnings = append(warnings, unknown...)
-	for _, o := range s.Overrides {
-		name, value, ok := strings.Cut(o, "=")
-		if !ok || trim(name) == "" {
-			return nil, fmt.Errorf("override %q is not of the form name=value", o)
-		}
-		one := map[string]string{trim(name): value}
-		warnings = append(warnings, unknownSettings(one)...)
-		override(static, one)
+	overrides, err := s.overrides()
+	if err != nil {
+		return nil, err
 	}
+	layStatic(static, overrides)
+	warnings = append(warnings, unknownSettings(overrides)...)
 	b, err := newBroker(s.defaults(static), static)
 	if err != nil {
 		return nil, err
 	}
 	b.warnings = append(warnings, withoutEffect(static)...)
 	return b, nil
+}
+
+// overrides are those of the command line in one layer; of two for the same setting the last counts.
+func (s Sources) overrides() (map[string]string, error) {
+	props := map[string]string{}
+	for _, o := range s.Overrides {
+		name, value, ok := strings.Cut(o, "=")
+		if !ok || trim(name) == "" {
+			return nil, fmt.Errorf("override %q is not of the form name=value", o)
+		}
+		props[trim(name)] = value
+	}
+	return props, nil
 }
 
 func (s Sources) defaults(static map[string]string) map[string]string {

@@ -25,6 +25,49 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// Within a layer milliseconds stand before minutes, and these before hours, in whatever order they come.
+func TestUnitsOfOneLayer(t *testing.T) {
+	for _, s := range []Sources{
+		{File: map[string]string{"log.retention.ms": "-1", "log.retention.hours": "24"}},
+		{Environment: []string{"KAFKA_LOG_RETENTION_MS=-1", "KAFKA_LOG_RETENTION_HOURS=24"}},
+		{Environment: []string{"KAFKA_LOG_RETENTION_HOURS=24"}, Overrides: []string{"log.retention.ms=-1", "log.retention.minutes=5"}},
+		{Overrides: []string{"log.retention.ms=7", "log.retention.ms=-1", "log.retention.hours=24"}},
+	} {
+		for range 20 { // maps have no order
+			b, err := Load(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Current().logRetentionMillis(); got != -1 {
+				t.Fatalf("retention is %d of %+v", got, s)
+			}
+		}
+	}
+}
+
+// The interval of a topic's flushes is not that of the flusher, though it is its default.
+func TestTheSchedulerOfFlushesIsASettingOfItsOwn(t *testing.T) {
+	b, err := Load(Sources{File: map[string]string{"log.flush.scheduler.interval.ms": "9"}, Overrides: []string{"log.flush.interval.ms=5"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := b.Current(); v.Int64("log.flush.scheduler.interval.ms") != 9 || v.Int64("log.flush.interval.ms") != 5 {
+		t.Errorf("scheduler %d, interval %d", v.Int64("log.flush.scheduler.interval.ms"), v.Int64("log.flush.interval.ms"))
+	}
+}
+
+func TestLogDirs(t *testing.T) {
+	for dirs, want := range map[string][]string{"/a,/b,": {"/a", "/b"}, ", /a,,/b ,": {"/a", "/b"}, "/a": {"/a"}} {
+		b, err := Load(Sources{File: map[string]string{"log.dirs": dirs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.LogDirs(); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", dirs, got, want)
+		}
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	for variable, want := range map[string]string{
 		"KAFKA_LOG_DIRS": "log.dirs", "KAFKA_ZOOKEEPER_CLIENTCNXNSOCKET": "zookeeper.clientCnxnSocket",
@@ -85,6 +128,8 @@ func TestErrorsNameTheSetting(t *testing.T) {
 		{"listeners=SSL://:1;security.inter.broker.protocol=SSL", "listener SSL asks for SSL"},
 		{"listeners=PLAINTEXT://:1,C://:2;listener.security.protocol.map=PLAINTEXT:PLAINTEXT,C:SASL_SSL", "listener C asks for SASL_SSL"},
 		{"authorizer.class.name=kafka.security.authorizer.AclAuthorizer", "authorizer.class.name is set"},
+		{"log.dirs=,", "At least one log directory must be defined via log.dirs or log.dir."},
+		{"log.dirs=", "At least one log directory must be defined via log.dirs or log.dir."},
 		{"log.dir=", "At least one log directory must be defined via log.dirs or log.dir."},
 		{"listeners=SASL_PLAINTEXT://:1;security.inter.broker.protocol=SASL_PLAINTEXT;sasl.enabled.mechanisms=PLAIN", "sasl.mechanism.inter.broker.protocol must be included"},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -86,6 +87,7 @@ func (t Type) parseInt(s string, bits int) (any, string) {
 	return n, ""
 }
 
+// splitList reads a setting of type List, in which empty entries count.
 func splitList(s string) []string {
 	if s == "" {
 		return nil
@@ -95,6 +97,27 @@ func splitList(s string) []string {
 		parts[i] = strings.TrimSpace(parts[i])
 	}
 	return parts
+}
+
+// csvList reads a list that is a String to Apache, as its Csv.parseCsvList does: empty entries do not count.
+func csvList(s string) []string {
+	return slices.DeleteFunc(splitList(s), func(entry string) bool { return entry == "" })
+}
+
+// pair is an entry name:value of a list.
+type pair struct{ name, value string }
+
+// pairs reads a list of them, as Apache's Csv.parseCsvMap does: empty entries do not count at the end, and are malformed elsewhere.
+func (v *Values) pairs(setting string) ([]pair, error) {
+	var pairs []pair
+	for _, entry := range splitList(strings.TrimRight(v.String(setting), ", \t")) {
+		i := strings.LastIndexByte(entry, ':')
+		if i < 0 {
+			return nil, fmt.Errorf("Error parsing configuration property '%s': no colon in %q", setting, entry)
+		}
+		pairs = append(pairs, pair{strings.TrimSpace(entry[:i]), strings.TrimSpace(entry[i+1:])})
+	}
+	return pairs, nil
 }
 
 // format writes a parsed value as Java prints it; what DescribeConfigs shows.

@@ -130,14 +130,23 @@ func (v *Values) List(name string) []string {
 	return list
 }
 
-// Millis is the value of a setting in milliseconds; what exceeds a Duration is its maximum.
-func (v *Values) Millis(name string) time.Duration { return millis(v.Int64(name)) }
+// Millis is the value of a setting in milliseconds; what exceeds a Duration is its maximum, or its minimum.
+func (v *Values) Millis(name string) time.Duration { return duration(v.Int64(name), time.Millisecond) }
 
-func millis(n int64) time.Duration {
-	if n > math.MaxInt64/int64(time.Millisecond) {
+// Seconds is Millis for a setting in seconds.
+func (v *Values) Seconds(name string) time.Duration { return duration(v.Int64(name), time.Second) }
+
+// Minutes is Millis for a setting in minutes.
+func (v *Values) Minutes(name string) time.Duration { return duration(v.Int64(name), time.Minute) }
+
+func duration(n int64, unit time.Duration) time.Duration {
+	switch most := math.MaxInt64 / int64(unit); {
+	case n > most:
 		return math.MaxInt64
+	case n < -most:
+		return math.MinInt64
 	}
-	return time.Duration(n) * time.Millisecond
+	return time.Duration(n) * unit
 }
 
 // ProtocolVersion is inter.broker.protocol.version; a release without an internal version means its last.
@@ -175,6 +184,14 @@ func (v *Values) ListenerMechanism(listener, mechanism, setting string) string {
 		}
 	}
 	return ""
+}
+
+// logDirs are the directories of the logs. When log.dirs is set to nothing there are none, as in Apache.
+func (v *Values) logDirs() []string {
+	if v.Has("log.dirs") {
+		return csvList(v.String("log.dirs"))
+	}
+	return csvList(v.String("log.dir"))
 }
 
 // logRetentionMillis is log.retention.ms, .minutes or .hours, whichever is set first in this order; -1 for no limit.

@@ -78,10 +78,25 @@ func run(args []string, stdout, stderr io.Writer) int {
 // and another to its group.
 const repeatTime = 2 * time.Second
 
-// serve runs the broker until a signal stops it in order; a second one, if it does not follow at once, ends the process where it is.
+// stopSignals stop the broker in order, as they do Apache's. A terminal that goes away does not if the process was told to ignore it,
+// as nohup(1) does.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// serve runs the broker until a signal stops it in order; a second one, if it does not follow at once, ends the process where it is,
+// also in a recovery, which no signal cuts short.
 func serve(c *config.Broker, logger zerolog.Logger) error {
-	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, restore := signal.NotifyContext(context.Background(), stopSignals()...)
 	defer restore()
+	defer context.AfterFunc(ctx, func() {
+		logger.Info().AnErr("because", context.Cause(ctx)).Msg("gokafka was told to stop")
+		time.AfterFunc(repeatTime, restore) // from then on a signal does what it does to any process
+	})()
 	b := server.NewBroker(c, logger)
 	if err := b.Start(ctx); err != nil && ctx.Err() == nil {
 		return err
@@ -90,7 +105,6 @@ func serve(c *config.Broker, logger zerolog.Logger) error {
 		return nil
 	}
 	<-ctx.Done()
-	defer time.AfterFunc(repeatTime, restore).Stop() // from then on a signal does what it does to any process
 	began := time.Now()
 	if err := b.Shutdown(context.Background()); err != nil {
 		return fmt.Errorf("stop: %w", err)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,6 +20,9 @@ import (
 // TestMain makes this test's binary gokafka itself when it is asked to.
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_GOKAFKA") != "" {
+		if os.Getenv("IGNORE_HANGUP") != "" {
+			signal.Ignore(syscall.SIGHUP)
+		}
 		main()
 	}
 	os.Exit(m.Run())
@@ -194,6 +198,29 @@ func TestASignalThatComesTwice(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, ".kafka_cleanshutdown")); err != nil || status != 0 {
 		t.Errorf("status %d, %v:\n%s", status, err, b.output())
 	}
+}
+
+// A terminal that goes away stops the broker in order, unless it was started to outlive it.
+func TestHangUp(t *testing.T) {
+	stops := func(says string, signals ...os.Signal) {
+		t.Helper()
+		dir := filepath.Join(t.TempDir(), "data")
+		b := start(t, anyPort, "log.dirs="+dir)
+		b.await(t, "gokafka answers")
+		for _, s := range signals {
+			b.signal(t, s)
+		}
+		b.await(t, says)
+		status := b.end(t)
+		if _, err := os.Stat(filepath.Join(dir, ".kafka_cleanshutdown")); err != nil || status != 0 {
+			t.Errorf("status %d, %v:\n%s", status, err, b.output())
+		}
+	}
+	if !signal.Ignored(syscall.SIGHUP) { // which the process would inherit
+		stops("hangup signal received", syscall.SIGHUP)
+	}
+	t.Setenv("IGNORE_HANGUP", "1")
+	stops("terminated signal received", syscall.SIGHUP, syscall.SIGTERM)
 }
 
 func TestHealth(t *testing.T) {
