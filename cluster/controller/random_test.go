@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -168,14 +169,23 @@ func (p *improviser) step() {
 	case what == 15:
 		p.byNode(metastore.PathPreferredElection, fmt.Sprintf(`{"topic":"%s","partition":%d}`, tp.Topic, tp.Partition))
 	case what == 16:
-		topic, err := p.admin.Topic(p.t.Context(), tp.Topic, nil)
-		p.must(err)
-		moving := slices.ContainsFunc(slices.Collect(maps.Values(topic.Partitions)), isReassigned)
-		if marked, err := p.admin.TopicMarkedForDeletion(p.t.Context(), tp.Topic); err == nil && !marked && !moving && len(topic.Partitions) == 2 {
-			p.do("grow", tp.Topic, "2:"+p.replicas())
-		}
+		p.grow(tp.Topic)
 	default:
 		p.sync(tp)
+	}
+}
+
+// grow adds a partition, unless the topic is on its way out. Its mark goes after it, so a topic that is there without one stays.
+func (p *improviser) grow(name string) {
+	marked, err := p.admin.TopicMarkedForDeletion(p.t.Context(), name)
+	p.must(err)
+	topic, err := p.admin.Topic(p.t.Context(), name, nil)
+	if marked || errors.Is(err, metastore.ErrNoNode) {
+		return
+	}
+	p.must(err)
+	if moving := slices.ContainsFunc(slices.Collect(maps.Values(topic.Partitions)), isReassigned); !moving && len(topic.Partitions) == 2 {
+		p.do("grow", name, "2:"+p.replicas())
 	}
 }
 
