@@ -111,9 +111,17 @@ func (m *Manager) createFutureOn(v *volume, current *Log) (l *Log, err error) {
 			return nil, err
 		}
 	}
-	m.logs.addFuture(l)
+	m.joinCurrent(l, current)
 	v.logs.Add(1)
 	return l, nil
+}
+
+// joinCurrent registers a future log, with the settings that its partition has by now.
+func (m *Manager) joinCurrent(future, current *Log) {
+	m.configMu.Lock() // as in takePlace
+	defer m.configMu.Unlock()
+	future.SetConfig(current.Config())
+	m.logs.addFuture(future)
 }
 
 // setAside renames the future log of a partition that has no log, since its directory is not among log.dirs any more: a new log is about to be made,

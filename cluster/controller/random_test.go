@@ -175,7 +175,8 @@ func (p *improviser) step() {
 	}
 }
 
-// grow adds a partition, unless the topic is on its way out. Its mark goes after it, so a topic that is there without one stays.
+// grow adds a partition, unless the topic is on its way out, or changes meanwhile. The mark of one that goes is removed after it, so a topic that
+// is there without a mark stays.
 func (p *improviser) grow(name string) {
 	marked, err := p.admin.TopicMarkedForDeletion(p.t.Context(), name)
 	p.must(err)
@@ -184,8 +185,14 @@ func (p *improviser) grow(name string) {
 		return
 	}
 	p.must(err)
-	if moving := slices.ContainsFunc(slices.Collect(maps.Values(topic.Partitions)), isReassigned); !moving && len(topic.Partitions) == 2 {
-		p.do("grow", name, "2:"+p.replicas())
+	if slices.ContainsFunc(slices.Collect(maps.Values(topic.Partitions)), isReassigned) || len(topic.Partitions) != 2 {
+		return
+	}
+	added := "2:" + p.replicas()
+	maps.Copy(topic.Partitions, assignments([]string{added}))
+	if err := p.admin.SetTopic(p.t.Context(), topic); !errors.Is(err, metastore.ErrBadVersion) {
+		p.must(err)
+		p.script = append(p.script, "grow "+name+" "+added)
 	}
 }
 

@@ -111,10 +111,11 @@ func (s *shard) dropDeleted(now time.Time) {
 	}
 }
 
-// dropPartitions takes offsets from memory at once: a topic that is made again under the name must not be read from there. Apache does so
+// dropPartitions takes offsets from memory at once, and those that open transactions would bring: a topic that is made again under the name must not be read from there. Apache does so
 // too, and its tombstones need no min.insync.replicas; here those that cannot be written are owed.
 func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Time) {
 	for _, g := range s.groups {
+		g.offsets.drop(g.offsets.pendingAmong(partitions), s.last)
 		if known := g.offsets.among(partitions); len(known) > 0 {
 			g.offsets.drop(known, s.last)
 			if !s.bury(g, known, now) {

@@ -292,6 +292,29 @@ func TestPartitionsDeletedWithinLoadedTransaction(t *testing.T) {
 	})
 }
 
+// What a transaction has written before the deletion does not come back with its end, whether the group has an offset there already or not.
+func TestPartitionsDeletedWithinTransaction(t *testing.T) {
+	for name, committed := range map[string]bool{"beside an offset": true, "alone": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
+				elect(c)
+				ctx := t.Context()
+				if committed {
+					c.Commit(ctx, commitOf("g", 1))
+				}
+				c.Commit(ctx, inTxn(commitOf("g", 2), 7))
+				c.PartitionsDeleted(t0)
+				synctest.Wait()
+				commitTxn(t, c, j, 7)
+				expectFetched(t, c, "g", -1)
+				time.Sleep(c.settings.RetentionCheckInterval)
+				synctest.Wait()
+				expectNothingLeft(t, c, j)
+			})
+		})
+	}
+}
+
 // Tombstones on their way are not written again.
 func TestPartitionsDeletedBuriesOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {

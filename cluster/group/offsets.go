@@ -368,3 +368,8 @@ func (o *offsets) among(partitions []protocol.TopicPartition) []protocol.TopicPa
 	slices.SortFunc(known, comparePartitions)
 	return slices.Compact(known)
 }
+
+// pendingAmong returns those partitions that open transactions will commit to.
+func (o *offsets) pendingAmong(partitions []protocol.TopicPartition) []protocol.TopicPartition {
+	return slices.DeleteFunc(slices.Clone(partitions), func(tp protocol.TopicPartition) bool { return !o.inTransaction(tp) })
+}

@@ -52,7 +52,11 @@ func (o *offsets) addPending(producerID int64, tp protocol.TopicPartition, c com
 // forget drops an offset whose tombstone is at a place of the log.
 func (o *offsets) forget(tp protocol.TopicPartition, tombstone int64) {
 	delete(o.committed, tp)
-	if d := o.dropped[tp]; d != nil && d.at < tombstone {
+	switch d := o.dropped[tp]; {
+	case d == nil:
+	case o.inTransaction(tp):
+		d.written = false // the marker brings it back in the log, and then another tombstone is owed
+	case d.at < tombstone:
 		delete(o.dropped, tp)
 	}
 	for _, t := range o.txn {
