@@ -93,7 +93,7 @@ func (b *Broker) skipProducerIDs(ctx context.Context) error {
 			continue
 		}
 		// Transactional ids keep theirs for longer than logs know their producers.
-		id, err := largestProducerID(l)
+		id, err := largestProducerID(ctx, l)
 		if err != nil {
 			b.logger.Error().Err(err).Stringer("partition", l.TopicPartition()).Msg("producer ids could not all be read: new producers may get some of them")
 		}
@@ -109,35 +109,12 @@ func (b *Broker) skipProducerIDs(ctx context.Context) error {
 }
 
 // largestProducerID reads a partition of the transaction log. With an error it is that of what could be read.
-func largestProducerID(l *log.Log) (int64, error) {
+func largestProducerID(ctx context.Context, l *log.Log) (int64, error) {
 	largest := int64(protocol.NoProducerID)
-	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
-		s, err := l.Read(at, 1<<20, log.ToLogEnd, true)
-		if err != nil {
-			return largest, err
-		}
-		b := make([]byte, s.Len())
-		_, err = s.ReadAt(b, 0)
-		s.Release()
-		if err != nil {
-			return largest, fmt.Errorf("read %v: %w", l.TopicPartition(), err)
-		}
-		if len(b) == 0 {
-			return largest, nil // the rest was compacted away
-		}
-		whole := 0
-		for batch, err := range protocol.Batches(b) {
-			if err != nil {
-				return largest, fmt.Errorf("read %v: %w", l.TopicPartition(), err)
-			}
-			whole += len(batch)
-			at = batch.NextOffset()
-		}
-		id, err := txn.LargestProducerID(b[:whole])
+	err := l.Replay(ctx, 1<<20, func(batches []byte) error {
+		id, err := txn.LargestProducerID(batches)
 		largest = max(largest, id)
-		if err != nil {
-			return largest, err
-		}
-	}
-	return largest, nil
+		return err
+	})
+	return largest, err
 }

@@ -2,11 +2,12 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -131,7 +132,7 @@ func protectedListener(n *config.Network) string {
 // connectionLimits gives each listener limits of its own, which are the broker's where it has none: as in Apache, the protected
 // listener is held to those by itself, though its connections never wait for places that others take.
 func connectionLimits(v *config.Values, n *config.Network) (Limits, error) {
-	overrides, err := perIPOverrides(v.String("max.connections.per.ip.overrides"))
+	overrides, err := perIPOverrides(v)
 	if err != nil {
 		return Limits{}, err
 	}
@@ -153,29 +154,21 @@ func connectionLimits(v *config.Values, n *config.Network) (Limits, error) {
 	return l, nil
 }
 
-// perIPOverrides reads "host:count,…"; a name counts for the addresses that it has now.
-func perIPOverrides(setting string) (map[netip.Addr]int, error) {
+// perIPOverrides resolves the names in max.connections.per.ip.overrides: one counts for the addresses that it has now.
+func perIPOverrides(v *config.Values) (map[netip.Addr]int, error) {
+	limits, err := v.ConnectionsPerIP()
+	if err != nil {
+		return nil, err
+	}
 	overrides := map[netip.Addr]int{}
-	for _, entry := range strings.Split(setting, ",") {
-		entry = strings.TrimSpace(entry)
-		if entry == "" {
-			continue
-		}
-		i := strings.LastIndexByte(entry, ':')
-		if i < 0 {
-			return nil, fmt.Errorf("max.connections.per.ip.overrides: %q is not host:count", entry)
-		}
-		count, err := strconv.Atoi(strings.TrimSpace(entry[i+1:]))
-		if err != nil {
-			return nil, fmt.Errorf("max.connections.per.ip.overrides: %q is not host:count", entry)
-		}
-		ips, err := net.LookupIP(strings.Trim(entry[:i], "[] "))
+	for _, host := range slices.Sorted(maps.Keys(limits)) {
+		ips, err := net.LookupIP(host)
 		if err != nil {
 			return nil, fmt.Errorf("max.connections.per.ip.overrides: %w", err)
 		}
 		for _, ip := range ips {
 			if addr, ok := netip.AddrFromSlice(ip); ok {
-				overrides[addr.Unmap()] = count
+				overrides[addr.Unmap()] = limits[host]
 			}
 		}
 	}

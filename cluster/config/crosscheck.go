@@ -2,10 +2,7 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gokafka/cluster"
@@ -112,30 +109,6 @@ func (v *Values) checkConnections() error {
 			"to prevent failed authentication responses from timing out", delay, idle)
 	}
 	return nil
-}
-
-var hostPattern = regexp.MustCompile(`^([0-9a-zA-Z\-%._]*|\[?[0-9a-fA-F:.]*\]?)$`)
-
-// ConnectionsPerIP reads max.connections.per.ip.overrides: the limit by host name or address.
-func (v *Values) ConnectionsPerIP() (map[string]int, error) {
-	const name = "max.connections.per.ip.overrides"
-	limits := map[string]int{}
-	entries, err := v.pairs(name)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		host := strings.Trim(e.name, "[]")
-		if _, err := netip.ParseAddr(host); err != nil && !hostPattern.MatchString(host) {
-			return nil, fmt.Errorf("%s contains invalid addresses : %s", name, host)
-		}
-		n, err := strconv.Atoi(e.value)
-		if err != nil {
-			return nil, fmt.Errorf("Error parsing configuration property '%s': %q is no number", name, e.value)
-		}
-		limits[host] = n
-	}
-	return limits, nil
 }
 
 func (v *Values) checkSASL() error {

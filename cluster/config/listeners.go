@@ -99,7 +99,7 @@ func (v *Values) dropControllerListeners(n *Network) {
 func (v *Values) protocolMap() (map[string]cluster.SecurityProtocol, error) {
 	const name = "listener.security.protocol.map"
 	protocols := map[string]cluster.SecurityProtocol{}
-	entries, err := v.pairs(name)
+	entries, err := pairs(name, v.String(name))
 	if err != nil {
 		return nil, err
 	}

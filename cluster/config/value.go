@@ -107,10 +107,10 @@ func csvList(s string) []string {
 // pair is an entry name:value of a list.
 type pair struct{ name, value string }
 
-// pairs reads a list of them, as Apache's Csv.parseCsvMap does: empty entries do not count at the end, and are malformed elsewhere.
-func (v *Values) pairs(setting string) ([]pair, error) {
+// pairs reads a setting that is a list of them, as Apache's Csv.parseCsvMap does: empty entries do not count at the end, and are malformed elsewhere.
+func pairs(setting, list string) ([]pair, error) {
 	var pairs []pair
-	for _, entry := range splitList(strings.TrimRight(v.String(setting), ", \t")) {
+	for _, entry := range splitList(strings.TrimRight(list, ", \t")) {
 		i := strings.LastIndexByte(entry, ':')
 		if i < 0 {
 			return nil, fmt.Errorf("Error parsing configuration property '%s': no colon in %q", setting, entry)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +186,30 @@ func (v *Values) ListenerMechanism(listener, mechanism, setting string) string {
 		}
 	}
 	return ""
+}
+
+var hostPattern = regexp.MustCompile(`^([0-9a-zA-Z\-%._]*|\[?[0-9a-fA-F:.]*\]?)$`)
+
+// ConnectionsPerIP reads max.connections.per.ip.overrides: the limit by host name or address.
+func (v *Values) ConnectionsPerIP() (map[string]int, error) {
+	const name = "max.connections.per.ip.overrides"
+	limits := map[string]int{}
+	entries, err := pairs(name, v.String("max.connections.per.ip.overrides"))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		host := strings.Trim(e.name, "[]")
+		if _, err := netip.ParseAddr(host); err != nil && !hostPattern.MatchString(host) {
+			return nil, fmt.Errorf("%s contains invalid addresses : %s", name, host)
+		}
+		n, err := strconv.Atoi(e.value)
+		if err != nil {
+			return nil, fmt.Errorf("Error parsing configuration property '%s': %q is no number", name, e.value)
+		}
+		limits[host] = n
+	}
+	return limits, nil
 }
 
 // logDirs are the directories of the logs. When log.dirs is set to nothing there are none, as in Apache.

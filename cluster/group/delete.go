@@ -93,7 +93,7 @@ func (s *shard) deleteGroup(now time.Time, t Ticket, id string) {
 	if g.state == Dead && len(g.offsets.txn) > 0 {
 		// What open transactions will commit outlives the group: their markers bring it back, here as on replay.
 		s.groups[id] = newGroup(id, s.settings, now)
-		s.groups[id].offsets.txn = g.offsets.txn
+		s.groups[id].offsets.txn, s.groups[id].offsets.dropped = g.offsets.txn, g.offsets.dropped
 	}
 }
 
@@ -111,8 +111,9 @@ func (s *shard) dropDeleted(now time.Time) {
 	}
 }
 
-// dropPartitions takes offsets from memory at once, and those that open transactions would bring: a topic that is made again under the name must not be read from there. Apache does so
-// too, and its tombstones need no min.insync.replicas; here those that cannot be written are owed.
+// dropPartitions takes offsets from memory at once, and those that open transactions would bring: a topic that is made again under the
+// name must not be read from there. Apache does so too, and its tombstones need no min.insync.replicas; here those that cannot be written
+// are owed.
 func (s *shard) dropPartitions(partitions []protocol.TopicPartition, now time.Time) {
 	for _, g := range s.groups {
 		g.offsets.drop(g.offsets.pendingAmong(partitions), s.last)

@@ -350,3 +350,23 @@ func TestDeleteGroupThatIsOwedTombstones(t *testing.T) {
 		}
 	})
 }
+
+// A group that is deleted with a transaction open knows afterwards, too, that a partition of it is gone.
+func TestDeleteGroupWithinTransactionOfDeletedPartition(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Coordinator, j *memJournal) {
+		elect(c)
+		ctx := t.Context()
+		c.Commit(ctx, commitOf("g", 1))
+		c.Commit(ctx, inTxn(commitOf("g", 2), 7))
+		c.PartitionsDeleted(t0)
+		synctest.Wait()
+		if err := c.Delete(ctx, "g"); err != nil {
+			t.Fatal(err)
+		}
+		commitTxn(t, c, j, 7)
+		expectFetched(t, c, "g", -1)
+		time.Sleep(c.settings.RetentionCheckInterval)
+		synctest.Wait()
+		expectNothingLeft(t, c, j)
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"gokafka/cluster"
@@ -73,26 +72,8 @@ func (j *Journal) Replay(ctx context.Context, tp protocol.TopicPartition, bytesM
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, min(int64(bytesMax), l.Size()))
-	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("replay %s: %w", tp, err)
-		}
-		batches, err := readBatches(l, at, &buf)
-		if err != nil {
-			return fmt.Errorf("replay %s from offset %d: %w", tp, at, err)
-		}
-		next, whole, err := lastOf(batches)
-		if err != nil {
-			return fmt.Errorf("replay %s from offset %d: %w", tp, at, err)
-		}
-		if whole == 0 {
-			return nil // the rest of the log has no records
-		}
-		if err := visit(batches[:whole]); err != nil {
-			return err
-		}
-		at = next
+	if err := l.Replay(ctx, bytesMax, visit); err != nil {
+		return fmt.Errorf("replay %s: %w", tp, err)
 	}
 	return nil
 }
@@ -114,33 +95,4 @@ func (j *Journal) AwaitCommitted(ctx context.Context, tp protocol.TopicPartition
 		return nil // on fewer replicas than it should be, and committed
 	}
 	return acks[0].Err
-}
-
-// readBatches reads from an offset into buf, which grows for a batch that is larger.
-func readBatches(l *log.Log, at int64, buf *[]byte) ([]byte, error) {
-	s, err := l.Read(at, len(*buf), log.ToLogEnd, true)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Release()
-	if s.Len() > len(*buf) {
-		*buf = make([]byte, s.Len())
-	}
-	n, err := s.ReadAt((*buf)[:s.Len()], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return (*buf)[:n], nil
-}
-
-// lastOf returns the offset after the last whole batch, and the length of all whole ones.
-func lastOf(batches []byte) (next int64, whole int, err error) {
-	for rest := batches; ; {
-		var b protocol.Batch
-		b, rest, err = protocol.NextBatch(rest)
-		if b == nil || err != nil {
-			return next, whole, err
-		}
-		next, whole = b.NextOffset(), whole+len(b)
-	}
 }

@@ -262,7 +262,7 @@ func copyChunk(l, future *log.Log, buf []byte) (n int, err error) {
 	}
 	at, end := future.LogEndOffset().Offset, l.LogEndOffset().Offset
 	buf = buf[:min(len(buf), future.Config().SegmentBytesMax)]
-	batches, err := readBatches(l, at, &buf)
+	batches, err := l.ReadBatches(at, &buf)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("read: %w", err)

@@ -62,7 +62,7 @@ func eachBatch(t testing.TB, l *log.Log, visit func(protocol.Batch)) {
 	t.Helper()
 	buf := make([]byte, 1<<16)
 	for at := l.LogStartOffset(); at < l.LogEndOffset().Offset; {
-		b, err := readBatches(l, at, &buf)
+		b, err := l.ReadBatches(at, &buf)
 		if err != nil {
 			t.Fatal(err)
 		}
